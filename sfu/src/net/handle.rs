@@ -1,0 +1,337 @@
+//! The seam between the control plane and the media workers: typed commands down, typed events up, keys and plain data.
+//!
+//! Nothing above it may assume that the worker is local.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Mid, ParticipantKey, RoomKey, TrackKey};
+
+/// How a participant's media travels: LiveKit's `/rtc/v1` (one connection, the client offers) or `/rtc` (two, we offer
+/// the subscriber one).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionMode {
+    Single,
+    Dual,
+}
+
+/// Which of a participant's peer connections. In [`ConnectionMode::Single`] there is only the publisher one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PeerConnection {
+    Publisher,
+    Subscriber,
+}
+
+/// What a participant may do with media, enforced per packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    pub publish: bool,
+    pub subscribe: bool,
+}
+
+/// A participant about to join a room.
+#[derive(Clone, Debug)]
+pub struct JoinSpec {
+    pub room: RoomKey,
+    pub participant: ParticipantKey,
+    pub mode: ConnectionMode,
+    pub may: Permissions,
+    /// First half of the stream id that others see in SDP: the `PA_` sid.
+    pub label: String,
+    /// Addresses to advertise beside the worker's own, most wanted first: the one the client reached us by.
+    pub extra_addresses: Vec<IpAddr>,
+}
+
+/// A track that a participant announced and will send.
+#[derive(Clone, Debug)]
+pub struct TrackSpec {
+    pub track: TrackKey,
+    /// The client's own name of it (`add_track.cid`), found again in its SDP.
+    pub cid: String,
+    /// The name that others see in SDP: the `TR_` sid.
+    pub label: String,
+    pub muted: bool,
+    /// A microphone counts towards the speaker list, other audio does not.
+    pub microphone: bool,
+    pub red: bool,
+    pub stereo: bool,
+    pub dtx: bool,
+}
+
+/// How a track turned out on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackFormat {
+    Opus,
+    /// Opus inside RED (RFC 2198).
+    Red,
+}
+
+/// What came of a client's offer.
+#[derive(Clone, Debug)]
+pub struct OfferOutcome {
+    pub answer: String,
+    /// Every section on which we send, with the track bound to it: complete each time.
+    pub sending: Vec<(Mid, TrackKey)>,
+    /// Tracks of this participant that have a section since this offer.
+    pub published: Vec<(TrackKey, Mid, TrackFormat)>,
+    /// Tracks of this participant whose section the client gave up in this offer.
+    pub unpublished: Vec<TrackKey>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    #[error("participant {0} has joined before")]
+    Duplicate(ParticipantKey),
+    #[error("the media workers have stopped")]
+    Stopped,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NegotiationError {
+    #[error("participant {0} is not in a room")]
+    UnknownParticipant(ParticipantKey),
+    #[error("the session description is not acceptable: {0}")]
+    Sdp(String),
+    #[error("no {0:?} connection exists or no answer is awaited on it")]
+    WrongState(PeerConnection),
+    #[error("the media workers have stopped")]
+    Stopped,
+}
+
+/// Why a connection ended on the media side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailReason {
+    /// ICE found no path, or lost it for good.
+    Ice,
+    /// The handshake failed, or the certificate is not the one that was signalled.
+    Dtls,
+    /// The peer closed the connection.
+    Closed,
+    /// A defect in one session's stack, contained.
+    Panic,
+}
+
+/// One participant's place in the speaker list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speaker {
+    pub participant: ParticipantKey,
+    /// 0 to 1, linear, in steps of 1/8; 0 when no longer active.
+    pub level: f32,
+    pub active: bool,
+}
+
+/// What the media plane tells the control plane, unasked.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// DTLS is up on this connection for the first time.
+    Connected { participant: ParticipantKey, connection: PeerConnection },
+    /// The connection is gone for good; the participant stays until [`Command::Leave`].
+    Failed { participant: ParticipantKey, connection: PeerConnection, reason: FailReason },
+    /// Dual mode: send this to the client; its answer comes back by [`MediaHandle::answer`].
+    SubscriberOffer { participant: ParticipantKey, sdp: String, sending: Vec<(Mid, TrackKey)> },
+    /// Single mode: ask the client for this many more receiving sections; 0 asks only for a new offer.
+    SectionsRequired { participant: ParticipantKey, audio: u32 },
+    /// `subscriber` can hear `track` from here on: bound and connected.
+    Subscribed { track: TrackKey, subscriber: ParticipantKey },
+    /// Those whose level or activity changed (a delta) in this room.
+    Speakers { room: RoomKey, changes: Vec<Speaker> },
+}
+
+/// What the control plane asks of a worker. Made through [`MediaHandle`] and [`RoomHandle`].
+#[derive(Debug)]
+pub enum Command {
+    OpenRoom {
+        room: RoomKey,
+        events: mpsc::UnboundedSender<Event>,
+    },
+    CloseRoom {
+        room: RoomKey,
+    },
+    Join {
+        spec: JoinSpec,
+        reply: oneshot::Sender<Result<(), JoinError>>,
+    },
+    Leave {
+        participant: ParticipantKey,
+    },
+    Offer {
+        participant: ParticipantKey,
+        sdp: String,
+        reply: oneshot::Sender<Result<OfferOutcome, NegotiationError>>,
+    },
+    Answer {
+        participant: ParticipantKey,
+        sdp: String,
+        reply: oneshot::Sender<Result<(), NegotiationError>>,
+    },
+    Trickle {
+        participant: ParticipantKey,
+        connection: PeerConnection,
+        candidate: String,
+    },
+    Publish {
+        participant: ParticipantKey,
+        track: TrackSpec,
+    },
+    Unpublish {
+        participant: ParticipantKey,
+        track: TrackKey,
+    },
+    SetMuted {
+        participant: ParticipantKey,
+        track: TrackKey,
+        muted: bool,
+    },
+    Subscribe {
+        participant: ParticipantKey,
+        track: TrackKey,
+    },
+    Unsubscribe {
+        participant: ParticipantKey,
+        track: TrackKey,
+    },
+    SetPaused {
+        participant: ParticipantKey,
+        track: TrackKey,
+        paused: bool,
+    },
+    SetPermissions {
+        participant: ParticipantKey,
+        may: Permissions,
+    },
+}
+
+/// The way to one worker: where its commands go, and the means to wake it.
+#[derive(Clone, Debug)]
+pub(super) struct WorkerLink {
+    pub(super) commands: std::sync::mpsc::Sender<Command>,
+    pub(super) waker: Arc<mio::Waker>,
+    /// Participants on this worker, for choosing the least loaded one.
+    pub(super) load: Arc<AtomicUsize>,
+}
+
+impl WorkerLink {
+    fn send(&self, command: Command) {
+        // A worker that has stopped answers nothing: the reply channels inside the command close, which callers see.
+        if self.commands.send(command).is_ok() {
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+/// The control plane's end of the media workers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct MediaHandle {
+    workers: Arc<[WorkerLink]>,
+}
+
+impl MediaHandle {
+    pub(super) fn new(workers: Vec<WorkerLink>) -> Self {
+        Self { workers: workers.into() }
+    }
+
+    /// Opens a room on the least loaded worker. Events of the room arrive on the receiver, in order; closing the room
+    /// is [`RoomHandle::close`].
+    pub fn open_room(&self, room: RoomKey) -> (RoomHandle, mpsc::UnboundedReceiver<Event>) {
+        let worker = self
+            .workers
+            .iter()
+            .min_by_key(|worker| worker.load.load(Ordering::Relaxed))
+            .expect("a media handle has at least one worker")
+            .clone();
+        let (events, receiver) = mpsc::unbounded_channel();
+        worker.send(Command::OpenRoom { room, events });
+        (RoomHandle { room, worker }, receiver)
+    }
+}
+
+/// One room's worker, as its room actor sees it. Calls arrive in the order they were made.
+#[derive(Clone, Debug)]
+pub struct RoomHandle {
+    room: RoomKey,
+    worker: WorkerLink,
+}
+
+impl RoomHandle {
+    pub fn key(&self) -> RoomKey {
+        self.room
+    }
+
+    /// Ends the room and every session in it.
+    pub fn close(&self) {
+        self.worker.send(Command::CloseRoom { room: self.room });
+    }
+
+    /// Adds a participant. Its connections exist from here on, without a remote description.
+    pub async fn join(&self, spec: JoinSpec) -> Result<(), JoinError> {
+        let (reply, answer) = oneshot::channel();
+        self.worker.send(Command::Join { spec, reply });
+        answer.await.unwrap_or(Err(JoinError::Stopped))
+    }
+
+    /// Removes a participant with all its tracks and subscriptions. Unknown keys are ignored.
+    pub fn leave(&self, participant: ParticipantKey) {
+        self.worker.send(Command::Leave { participant });
+    }
+
+    /// Answers an offer of the client on its publisher (in single mode: only) connection.
+    pub async fn offer(
+        &self,
+        participant: ParticipantKey,
+        sdp: String,
+    ) -> Result<OfferOutcome, NegotiationError> {
+        let (reply, answer) = oneshot::channel();
+        self.worker.send(Command::Offer { participant, sdp, reply });
+        answer.await.unwrap_or(Err(NegotiationError::Stopped))
+    }
+
+    /// Takes the client's answer to the latest [`Event::SubscriberOffer`].
+    pub async fn answer(&self, participant: ParticipantKey, sdp: String) -> Result<(), NegotiationError> {
+        let (reply, answer) = oneshot::channel();
+        self.worker.send(Command::Answer { participant, sdp, reply });
+        answer.await.unwrap_or(Err(NegotiationError::Stopped))
+    }
+
+    /// Adds a remote candidate (`candidate:…`). May come before the offer. Unusable ones are ignored.
+    pub fn trickle(&self, participant: ParticipantKey, connection: PeerConnection, candidate: String) {
+        self.worker.send(Command::Trickle { participant, connection, candidate });
+    }
+
+    /// Announces a track; it gets its section with the next offer that has one for it.
+    pub fn publish(&self, participant: ParticipantKey, track: TrackSpec) {
+        self.worker.send(Command::Publish { participant, track });
+    }
+
+    /// Takes a track away from everyone.
+    pub fn unpublish(&self, participant: ParticipantKey, track: TrackKey) {
+        self.worker.send(Command::Unpublish { participant, track });
+    }
+
+    /// While muted, nothing of the track is forwarded, whatever the client sends.
+    pub fn set_muted(&self, participant: ParticipantKey, track: TrackKey, muted: bool) {
+        self.worker.send(Command::SetMuted { participant, track, muted });
+    }
+
+    /// `participant` wants to hear `track`; negotiation follows by itself (as events).
+    pub fn subscribe(&self, participant: ParticipantKey, track: TrackKey) {
+        self.worker.send(Command::Subscribe { participant, track });
+    }
+
+    /// `participant` no longer wants to hear `track`.
+    pub fn unsubscribe(&self, participant: ParticipantKey, track: TrackKey) {
+        self.worker.send(Command::Unsubscribe { participant, track });
+    }
+
+    /// Stops (or resumes) forwarding of a subscribed track without renegotiation.
+    pub fn set_paused(&self, participant: ParticipantKey, track: TrackKey, paused: bool) {
+        self.worker.send(Command::SetPaused { participant, track, paused });
+    }
+
+    /// Takes effect with the next packet.
+    pub fn set_permissions(&self, participant: ParticipantKey, may: Permissions) {
+        self.worker.send(Command::SetPermissions { participant, may });
+    }
+}

@@ -1,0 +1,8 @@
+//! The driver: sockets, threads and the clock. The only part of the crate with any of the three.
+
+mod handle;
+
+pub use handle::{
+    Command, ConnectionMode, Event, FailReason, JoinError, JoinSpec, MediaHandle, NegotiationError,
+    OfferOutcome, PeerConnection, Permissions, RoomHandle, Speaker, TrackFormat, TrackSpec,
+};

@@ -1,0 +1,1 @@
+//! One peer connection's transport: ICE, DTLS and SCTP, as values.

@@ -1,0 +1,67 @@
+//! LiveKit's signalling protocol: the WebSocket doors `/rtc` and `/rtc/v1`, and the rooms behind them.
+//!
+//! Each room is one value, a sans-IO core, owned by one task. Sockets, media workers and the HTTP API reach it only
+//! through messages.
+
+mod presence;
+mod rooms;
+
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::future::BoxFuture;
+
+pub use presence::{PresenceEntry, PresenceEvent};
+pub use rooms::Rooms;
+
+/// What signalling needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct SignalConfig {
+    /// API keys with their secrets. The first pair signs refreshed tokens. Never empty.
+    pub api_keys: Vec<(String, String)>,
+    /// Banter's own version, shown to clients as debugging information.
+    pub version: String,
+    /// Development mode.
+    pub dev: bool,
+    /// How long a room waits for its first participant.
+    pub empty_timeout: Duration,
+    /// How long a room stays after its last participant has left, so that one who comes back finds it unchanged.
+    pub departure_timeout: Duration,
+}
+
+impl SignalConfig {
+    pub fn new(api_keys: Vec<(String, String)>) -> Self {
+        Self {
+            api_keys,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            dev: false,
+            empty_timeout: Duration::from_secs(300),
+            departure_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Why a room is closed from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    ChannelDeleted,
+    Shutdown,
+}
+
+/// What a Banter channel allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelLimits {
+    /// People inside at the same time; 0 means any number.
+    pub max_participants: u32,
+    pub name: String,
+}
+
+/// Asked at each join: is the room a channel, and what is its limit?
+pub trait ChannelDirectory: Send + Sync {
+    fn channel(&self, id: &str) -> BoxFuture<'_, Option<ChannelLimits>>;
+}
+
+/// The signalling routes: `/rtc`, `/rtc/v1` and their `validate`.
+pub fn router(rooms: Rooms) -> Router {
+    Router::new().with_state(rooms)
+}

@@ -1,1 +1,3 @@
+//! What crosses a wire and both ends need: REST bodies, access tokens, prefixed ids. No I/O.
 
+pub mod rest;

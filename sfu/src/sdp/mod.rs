@@ -3,6 +3,12 @@
 //! [`Negotiation`] holds what has been agreed; it never sees a socket, a clock or a key. What it needs to print (ICE
 //! credentials, fingerprint, candidates) is handed in as [`LocalDescription`]; what it learns comes back as values.
 
+mod answer;
+mod offer;
+mod parse;
+mod print;
+mod section;
+
 use std::net::SocketAddr;
 
 use crate::{Mid, PayloadType, Ssrc, TrackKey};
@@ -78,6 +84,8 @@ pub struct ReceiveSection {
     pub mid_ext: Option<u8>,
     /// From `a=ssrc`; often one, may be none (then the first packet with the right MID decides).
     pub ssrcs: Vec<Ssrc>,
+    /// We may ask for repeats (`a=rtcp-fb … nack`).
+    pub nack: bool,
 }
 
 /// A section on which we send.
@@ -91,4 +99,171 @@ pub struct SendSection {
     pub red: Option<PayloadType>,
     /// The peer may ask for repeats (`a=rtcp-fb … nack`).
     pub nack: bool,
+}
+
+/// What came of the peer's offer. The lists of sections are complete each time.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The answer, for the peer.
+    pub sdp: String,
+    pub remote: RemoteTransport,
+    /// The peer's ICE credentials differ from those of its last description.
+    pub ice_restart: bool,
+    pub receiving: Vec<ReceiveSection>,
+    pub sending: Vec<SendSection>,
+    /// Incoming tracks that had a section and lost it by this offer.
+    pub dropped: Vec<TrackKey>,
+    /// Outgoing tracks for which the peer must add a section.
+    pub unplaced: u32,
+    /// An outgoing track waits for a section that this answer made free: it gets it at the peer's next offer.
+    pub needs_reoffer: bool,
+}
+
+/// An offer of ours, for the peer.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    pub sdp: String,
+    /// Every section on which we would send, with its track.
+    pub sending: Vec<(Mid, TrackKey)>,
+    /// Outgoing tracks beyond the number of sections that a description may have.
+    pub unplaced: u32,
+}
+
+/// What came of the peer's answer. The list of sections is complete each time.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    pub remote: RemoteTransport,
+    /// The peer's ICE credentials differ from those of its last description.
+    pub ice_restart: bool,
+    pub sending: Vec<SendSection>,
+    /// Outgoing tracks whose section the peer refused for good; they are not offered again.
+    pub refused: Vec<TrackKey>,
+}
+
+/// Why a description was not accepted. The negotiation is as it was before the call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SdpError {
+    #[error("the description has too many {0}")]
+    TooLarge(&'static str),
+    #[error("line {line} of the description cannot be read: {reason}")]
+    Malformed { line: usize, reason: &'static str },
+    #[error("the description has no usable {0}")]
+    Missing(&'static str),
+    #[error("two media sections are called {0}")]
+    DuplicateMid(Mid),
+    /// `a=setup` is unknown, or would turn the roles of the running DTLS association around.
+    #[error("the DTLS roles do not fit")]
+    Setup,
+    /// A new certificate would need a new DTLS association, which is a new session here.
+    #[error("the peer changed its certificate")]
+    CertificateChanged,
+    /// The sections of the answer are not those of the offer.
+    #[error("the answer does not fit the offer")]
+    Mismatch,
+    /// An offer is outstanding, or none is, or this side never offers or never answers.
+    #[error("not in this state of the negotiation")]
+    WrongState,
+}
+
+/// The negotiation of one peer connection.
+#[derive(Debug)]
+pub struct Negotiation(Side);
+
+#[derive(Debug)]
+enum Side {
+    Answerer(answer::Answerer),
+    Offerer(offer::Offerer),
+}
+
+impl Negotiation {
+    /// The connection on which the peer offers: its publisher connection, or its only one.
+    pub fn answerer() -> Self {
+        Self(Side::Answerer(answer::Answerer::default()))
+    }
+
+    /// The connection on which we offer: the peer's subscriber connection.
+    pub fn offerer() -> Self {
+        Self(Side::Offerer(offer::Offerer::default()))
+    }
+
+    /// Whether the peer's credentials in `sdp` are not those of its last description, so that ours must be new ones
+    /// too (RFC 8445 §9). False for a first description and for one that cannot be read.
+    pub fn restarts_ice(&self, sdp: &str) -> bool {
+        match &self.0 {
+            Side::Answerer(answerer) => answerer.restarts_ice(sdp),
+            Side::Offerer(_) => false,
+        }
+    }
+
+    /// Answers the peer's offer. `incoming` are all tracks that the peer has announced, `outgoing` all that it should
+    /// receive; each call binds what can be bound and frees what is no longer listed.
+    pub fn handle_offer(
+        &mut self,
+        sdp: &str,
+        local: &LocalDescription,
+        incoming: &[Incoming],
+        outgoing: &[Outgoing],
+    ) -> Result<Answered, SdpError> {
+        match &mut self.0 {
+            Side::Answerer(answerer) => answerer.handle_offer(sdp, local, incoming, outgoing),
+            Side::Offerer(_) => Err(SdpError::WrongState),
+        }
+    }
+
+    /// Binds a track that was announced after its section was offered, so that it needs no further offer. `None` when
+    /// no section waits for a track.
+    pub fn bind_late(&mut self, incoming: &Incoming) -> Option<ReceiveSection> {
+        match &mut self.0 {
+            Side::Answerer(answerer) => answerer.bind_late(incoming),
+            Side::Offerer(_) => None,
+        }
+    }
+
+    /// Offers `outgoing`, and a section for data channels. At most one offer is outstanding at a time.
+    pub fn create_offer(
+        &mut self,
+        local: &LocalDescription,
+        outgoing: &[Outgoing],
+    ) -> Result<Offered, SdpError> {
+        match &mut self.0 {
+            Side::Answerer(_) => Err(SdpError::WrongState),
+            Side::Offerer(offerer) => offerer.create_offer(local, outgoing),
+        }
+    }
+
+    /// Takes the peer's answer to the outstanding offer. After an error the offer is still outstanding.
+    pub fn handle_answer(&mut self, sdp: &str) -> Result<Accepted, SdpError> {
+        match &mut self.0 {
+            Side::Answerer(_) => Err(SdpError::WrongState),
+            Side::Offerer(offerer) => offerer.handle_answer(sdp),
+        }
+    }
+}
+
+/// What the peer's last description said of itself and must hold on to.
+#[derive(Debug)]
+struct Peer {
+    ice_ufrag: String,
+    ice_pwd: String,
+    fingerprints: Vec<(String, Vec<u8>)>,
+}
+
+impl Peer {
+    fn of(remote: &RemoteTransport) -> Self {
+        Self {
+            ice_ufrag: remote.ice_ufrag.clone(),
+            ice_pwd: remote.ice_pwd.clone(),
+            fingerprints: remote.fingerprints.clone(),
+        }
+    }
+
+    fn restarts_ice(&self, remote: &RemoteTransport) -> bool {
+        (&self.ice_ufrag, &self.ice_pwd) != (&remote.ice_ufrag, &remote.ice_pwd)
+    }
+
+    /// Whether `remote` speaks of the same certificate, in any order of hashes.
+    fn is_same_certificate(&self, remote: &RemoteTransport) -> bool {
+        self.fingerprints.len() == remote.fingerprints.len()
+            && remote.fingerprints.iter().all(|given| self.fingerprints.contains(given))
+    }
 }

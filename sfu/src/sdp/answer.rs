@@ -1,0 +1,290 @@
+//! The side that answers: the publisher connection, or the only one, where LiveKit's section rules hold.
+//!
+//! A section is for one use at a time. One on which the peer has ever sent is never ours to send on. A section that
+//! carried a track passes through `inactive` in one answer before it carries another, because clients announce a track
+//! only when a section goes from silent to receiving.
+
+use std::collections::{HashMap, HashSet};
+
+use super::parse::{self, Description};
+use super::print::{Origin, Printer, Role};
+use super::section::{self, Audio, Bundle, Content, Direction};
+use super::{
+    Answered, Incoming, LocalDescription, Outgoing, Peer, ReceiveSection, RemoteTransport, SdpError,
+    SendSection, Setup,
+};
+use crate::{Mid, TrackKey};
+
+#[derive(Debug, Default)]
+pub(super) struct Answerer {
+    origin: Origin,
+    peer: Option<Peer>,
+    role: Option<Role>,
+    sections: Vec<Section>,
+}
+
+/// One media section as the last answer left it.
+#[derive(Debug)]
+struct Section {
+    mid: Mid,
+    content: Content,
+    /// The peer has sent on it at some time.
+    peer_sent: bool,
+    usage: Usage,
+}
+
+/// What an audio section is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Usage {
+    /// Nothing, and it cannot be used: not audio, or the peer wants nothing on it.
+    Closed,
+    /// The peer would receive on it.
+    Idle,
+    /// As `Idle`, but a track was taken off it by the last answer.
+    Released,
+    Sending(TrackKey),
+    /// The peer sends; its track may not have been announced yet.
+    Receiving(Option<TrackKey>),
+}
+
+impl Answerer {
+    pub fn restarts_ice(&self, sdp: &str) -> bool {
+        let Ok(offer) = parse::description(sdp) else { return false };
+        let remote = Bundle::of(&offer).and_then(|b| section::transport(&offer, &b, Setup::ActPass));
+        remote.is_ok_and(|remote| self.peer.as_ref().is_some_and(|peer| peer.restarts_ice(&remote)))
+    }
+
+    pub fn handle_offer(
+        &mut self,
+        sdp: &str,
+        local: &LocalDescription,
+        incoming: &[Incoming],
+        outgoing: &[Outgoing],
+    ) -> Result<Answered, SdpError> {
+        let offer = parse::description(sdp)?;
+        let bundle = Bundle::of(&offer)?;
+        let remote = section::transport(&offer, &bundle, Setup::ActPass)?;
+        let role = self.role_towards(&remote)?;
+        let ice_restart = self.peer.as_ref().is_some_and(|peer| peer.restarts_ice(&remote));
+
+        let mut sections = self.offered(&offer, &bundle, ice_restart);
+        let dropped = bind_incoming(&mut sections, &self.sections, incoming);
+        let (unplaced, needs_reoffer) = bind_outgoing(&mut sections, outgoing);
+        let sdp = print(&mut self.origin, local, role, &offer, &bundle, &sections, incoming, outgoing);
+
+        self.peer = Some(Peer::of(&remote));
+        self.role = Some(role);
+        self.sections = sections;
+        Ok(Answered {
+            sdp,
+            remote,
+            ice_restart,
+            receiving: self.receiving(incoming),
+            sending: self.sending(outgoing),
+            dropped,
+            unplaced,
+            needs_reoffer,
+        })
+    }
+
+    pub fn bind_late(&mut self, incoming: &Incoming) -> Option<ReceiveSection> {
+        let bound = Usage::Receiving(Some(incoming.track));
+        let waits = |section: &Section| section.usage == Usage::Receiving(None);
+        let place = |wanted: &dyn Fn(&Section) -> bool| self.sections.iter().position(wanted);
+        let index = place(&|s| s.usage == bound)
+            .or_else(|| place(&|s| waits(s) && s.cid() == Some(&incoming.cid)))
+            .or_else(|| place(&waits))?;
+        self.sections[index].usage = bound;
+        // The answer went out without RED, since nobody knew whether this track may use it.
+        self.sections[index].received(&Incoming { red: false, ..incoming.clone() })
+    }
+
+    /// Our DTLS role: passive where the peer leaves it to us, and the same for the life of the connection.
+    fn role_towards(&self, remote: &RemoteTransport) -> Result<Role, SdpError> {
+        if self.peer.as_ref().is_some_and(|peer| !peer.is_same_certificate(remote)) {
+            return Err(SdpError::CertificateChanged);
+        }
+        let role = match (remote.setup, self.role) {
+            (Setup::ActPass, Some(role)) => role,
+            (Setup::ActPass | Setup::Active, _) => Role::Passive,
+            (Setup::Passive, _) => Role::Active,
+        };
+        if self.role.is_some_and(|before| before != role) { Err(SdpError::Setup) } else { Ok(role) }
+    }
+
+    /// The sections of the offer with the use that follows from the peer's directions and from the last answer.
+    fn offered(&self, offer: &Description<'_>, bundle: &Bundle, ice_restart: bool) -> Vec<Section> {
+        let before: HashMap<&str, &Section> = self.sections.iter().map(|s| (s.mid.0.as_str(), s)).collect();
+        let section = |(index, media): (usize, &parse::Media<'_>)| {
+            let mid = media.attributes.value("mid").unwrap_or_default();
+            let content = section::content(offer, bundle, index);
+            let before = before.get(mid);
+            let sends = matches!(&content, Content::Audio(audio) if audio.direction.sends());
+            let peer_sent = sends || before.is_some_and(|before| before.peer_sent);
+            let usage = match (&content, before.map(|before| before.usage)) {
+                (Content::Audio(_), Some(Usage::Receiving(track))) if sends => Usage::Receiving(track),
+                (Content::Audio(_), _) if sends => Usage::Receiving(None),
+                (Content::Audio(audio), _) if audio.direction == Direction::Inactive || peer_sent => {
+                    Usage::Closed
+                }
+                (Content::Audio(_), Some(Usage::Sending(track))) => Usage::Sending(track),
+                // A client that restarts ICE may have dropped the last answer, so that it still believes in the track.
+                (Content::Audio(_), Some(Usage::Released)) if ice_restart => Usage::Released,
+                (Content::Audio(_), _) => Usage::Idle,
+                (Content::Foreign | Content::Data | Content::Refused, _) => Usage::Closed,
+            };
+            Section { mid: Mid(mid.to_owned()), content, peer_sent, usage }
+        };
+        offer.media.iter().enumerate().map(section).collect()
+    }
+
+    fn receiving(&self, incoming: &[Incoming]) -> Vec<ReceiveSection> {
+        let tracks: HashMap<TrackKey, &Incoming> = incoming.iter().map(|t| (t.track, t)).collect();
+        let section = |section: &Section| match section.usage {
+            Usage::Receiving(Some(track)) => section.received(tracks.get(&track)?),
+            _ => None,
+        };
+        self.sections.iter().filter_map(section).collect()
+    }
+
+    fn sending(&self, outgoing: &[Outgoing]) -> Vec<SendSection> {
+        let tracks: HashMap<TrackKey, &Outgoing> = outgoing.iter().map(|t| (t.track, t)).collect();
+        let section = |section: &Section| match (section.usage, &section.content) {
+            (Usage::Sending(track), Content::Audio(audio)) => Some(SendSection {
+                mid: section.mid.clone(),
+                track,
+                ssrc: tracks.get(&track)?.ssrc,
+                opus: audio.opus,
+                red: audio.red,
+                nack: audio.nack,
+            }),
+            _ => None,
+        };
+        self.sections.iter().filter_map(section).collect()
+    }
+}
+
+impl Section {
+    fn cid(&self) -> Option<&String> {
+        match &self.content {
+            Content::Audio(Audio { cid, .. }) => cid.as_ref(),
+            Content::Foreign | Content::Data | Content::Refused => None,
+        }
+    }
+
+    fn received(&self, incoming: &Incoming) -> Option<ReceiveSection> {
+        let Content::Audio(audio) = &self.content else { return None };
+        Some(ReceiveSection {
+            mid: self.mid.clone(),
+            track: incoming.track,
+            opus: audio.opus,
+            red: audio.red.filter(|_| incoming.red),
+            audio_level_ext: audio.audio_level_ext,
+            mid_ext: audio.mid_ext,
+            ssrcs: audio.ssrcs.clone(),
+            nack: audio.nack,
+        })
+    }
+}
+
+/// Gives each section on which the peer sends its track, and returns the tracks that lost theirs.
+///
+/// A section whose msid names a track is that track's. Others keep what they had, and what then has no track takes
+/// those tracks that never had a section, in order: some clients write another id into their SDP than they announced.
+fn bind_incoming(sections: &mut [Section], before: &[Section], incoming: &[Incoming]) -> Vec<TrackKey> {
+    let announced: HashSet<TrackKey> = incoming.iter().map(|track| track.track).collect();
+    let mut named: HashMap<&str, TrackKey> = incoming.iter().map(|t| (t.cid.as_str(), t.track)).collect();
+    let receives = |section: &&mut Section| matches!(section.usage, Usage::Receiving(_));
+
+    let exact: Vec<Option<TrackKey>> = sections
+        .iter()
+        .map(|s| if matches!(s.usage, Usage::Receiving(_)) { named.remove(s.cid()?.as_str()) } else { None })
+        .collect();
+    let mut placed: HashSet<TrackKey> = exact.iter().flatten().copied().collect();
+    for (section, exact) in sections.iter_mut().zip(exact).filter(|(section, _)| receives(section)) {
+        let mut kept = |usage| match usage {
+            Usage::Receiving(track) => track.filter(|t| announced.contains(t) && placed.insert(*t)),
+            Usage::Closed | Usage::Idle | Usage::Released | Usage::Sending(_) => None,
+        };
+        section.usage = Usage::Receiving(exact.or_else(|| kept(section.usage)));
+    }
+
+    let had: Vec<TrackKey> = before.iter().filter_map(Section::received_track).collect();
+    let seen: HashSet<TrackKey> = had.iter().copied().collect();
+    let mut pending = incoming.iter().map(|t| t.track).filter(|t| !placed.contains(t) && !seen.contains(t));
+    for section in sections.iter_mut().filter(|section| section.usage == Usage::Receiving(None)) {
+        section.usage = Usage::Receiving(pending.next());
+    }
+    had.into_iter().filter(|track| announced.contains(track) && !placed.contains(track)).collect()
+}
+
+impl Section {
+    fn received_track(&self) -> Option<TrackKey> {
+        match self.usage {
+            Usage::Receiving(track) => track,
+            Usage::Closed | Usage::Idle | Usage::Released | Usage::Sending(_) => None,
+        }
+    }
+}
+
+/// Gives each outgoing track a section. Returns how many need a further section, and whether some only need that a
+/// section freed here is offered once more.
+fn bind_outgoing(sections: &mut [Section], outgoing: &[Outgoing]) -> (u32, bool) {
+    let wanted: HashSet<TrackKey> = outgoing.iter().map(|track| track.track).collect();
+    let mut placed = HashSet::new();
+    for section in sections.iter_mut() {
+        if let Usage::Sending(track) = section.usage
+            && !(wanted.contains(&track) && placed.insert(track))
+        {
+            section.usage = Usage::Released;
+        }
+    }
+    let mut waiting = outgoing.iter().map(|track| track.track).filter(|track| placed.insert(*track));
+    for section in sections.iter_mut().filter(|section| section.usage == Usage::Idle) {
+        let Some(track) = waiting.next() else { break };
+        section.usage = Usage::Sending(track);
+    }
+    let waiting = waiting.count();
+    let released = sections.iter().filter(|section| section.usage == Usage::Released).count();
+    let unplaced = u32::try_from(waiting.saturating_sub(released)).unwrap_or(u32::MAX);
+    (unplaced, waiting > 0 && released > 0)
+}
+
+#[expect(clippy::too_many_arguments, reason = "one answer is made of all these, once")]
+fn print(
+    origin: &mut Origin,
+    local: &LocalDescription,
+    role: Role,
+    offer: &Description<'_>,
+    bundle: &Bundle,
+    sections: &[Section],
+    incoming: &[Incoming],
+    outgoing: &[Outgoing],
+) -> String {
+    let incoming: HashMap<TrackKey, &Incoming> = incoming.iter().map(|track| (track.track, track)).collect();
+    let outgoing: HashMap<TrackKey, &Outgoing> = outgoing.iter().map(|track| (track.track, track)).collect();
+    let accepted = |section: &&Section| !matches!(section.content, Content::Refused);
+    let tag = sections[bundle.tag].mid.0.as_str();
+    let others = sections.iter().filter(accepted).map(|s| s.mid.0.as_str()).filter(|mid| *mid != tag);
+    let mids: Vec<&str> = std::iter::once(tag).chain(others).collect();
+    let mut printer = Printer::begin(origin, local, role, bundle.is_group.then_some(&mids[..]));
+    for (media, section) in offer.media.iter().zip(sections) {
+        let (mid, protocol) = (section.mid.0.as_str(), media.protocol);
+        match (&section.content, section.usage) {
+            (Content::Refused, _) => printer.refused(media.kind, protocol, media.formats[0], mid),
+            (Content::Foreign, _) => printer.foreign(media, mid),
+            (Content::Data, _) => printer.data(protocol, mid),
+            (Content::Audio(audio), Usage::Receiving(track)) => {
+                let track = track.and_then(|track| incoming.get(&track).copied());
+                printer.receiving(protocol, mid, audio, track);
+            }
+            (Content::Audio(audio), Usage::Sending(track)) => {
+                printer.sending(protocol, mid, audio, outgoing[&track]);
+            }
+            (Content::Audio(audio), Usage::Closed | Usage::Idle | Usage::Released) => {
+                printer.idle(protocol, mid, audio);
+            }
+        }
+    }
+    printer.finish()
+}

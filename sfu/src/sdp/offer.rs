@@ -1,0 +1,186 @@
+//! The side that offers: the subscriber connection of dual mode.
+//!
+//! The first section is for data channels, and so the bundle's tag for good. Every other section sends one track, or is
+//! inactive; it takes another track only after the peer has answered it as inactive.
+
+use std::collections::{HashMap, HashSet};
+
+use super::parse::{self, Description, MAX_SECTIONS};
+use super::print::{Origin, Printer, Role};
+use super::section::{self, Audio, Bundle, Content, Direction};
+use super::{
+    Accepted, LocalDescription, Offered, Outgoing, Peer, RemoteTransport, SdpError, SendSection, Setup,
+};
+use crate::{Mid, PayloadType, Ssrc, TrackKey};
+
+const DATA_MID: &str = "0";
+const PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
+/// What we offer, with LiveKit's payload types.
+const AUDIO: Audio = Audio {
+    direction: Direction::SendOnly,
+    opus: PayloadType(111),
+    red: Some(PayloadType(63)),
+    nack: true,
+    audio_level_ext: None,
+    mid_ext: None,
+    cid: None,
+    ssrcs: Vec::new(),
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Offerer {
+    origin: Origin,
+    peer: Option<Peer>,
+    /// Audio sections; the one at index n has mid n + 1.
+    sections: Vec<Usage>,
+    outstanding: bool,
+}
+
+/// What an audio section of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Usage {
+    Idle,
+    /// A track was taken off it in the outstanding offer.
+    Released,
+    Sending(TrackKey, Ssrc),
+    /// The peer refused it for good, perhaps with a track, which is then not offered again and again.
+    Refused(Option<TrackKey>),
+}
+
+impl Usage {
+    fn track(self) -> Option<TrackKey> {
+        match self {
+            Self::Sending(track, _) => Some(track),
+            Self::Refused(track) => track,
+            Self::Idle | Self::Released => None,
+        }
+    }
+}
+
+impl Offerer {
+    pub fn create_offer(
+        &mut self,
+        local: &LocalDescription,
+        outgoing: &[Outgoing],
+    ) -> Result<Offered, SdpError> {
+        if self.outstanding {
+            return Err(SdpError::WrongState);
+        }
+        let unplaced = self.place(outgoing);
+        self.outstanding = true;
+        Ok(Offered { sdp: self.print(local, outgoing), sending: self.planned(), unplaced })
+    }
+
+    pub fn handle_answer(&mut self, sdp: &str) -> Result<Accepted, SdpError> {
+        if !self.outstanding {
+            return Err(SdpError::WrongState);
+        }
+        let answer = parse::description(sdp)?;
+        self.check_sections(&answer)?;
+        let bundle = Bundle::of(&answer)?;
+        let remote = section::transport(&answer, &bundle, Setup::Active)?;
+        self.check_peer(&remote)?;
+        let ice_restart = self.peer.as_ref().is_some_and(|peer| peer.restarts_ice(&remote));
+
+        let (sending, refused) = self.settle(&answer, &bundle);
+        self.peer = Some(Peer::of(&remote));
+        self.outstanding = false;
+        Ok(Accepted { remote, ice_restart, sending, refused })
+    }
+
+    /// Gives each track a section, new ones at the end, and returns how many found no room.
+    fn place(&mut self, outgoing: &[Outgoing]) -> u32 {
+        let wanted: HashMap<TrackKey, &Outgoing> = outgoing.iter().map(|t| (t.track, t)).collect();
+        let mut placed = HashSet::new();
+        for usage in &mut self.sections {
+            *usage = match *usage {
+                Usage::Sending(track, _) => match wanted.get(&track) {
+                    Some(outgoing) if placed.insert(track) => Usage::Sending(track, outgoing.ssrc),
+                    _ => Usage::Released,
+                },
+                Usage::Refused(track) => {
+                    placed.extend(track);
+                    *usage
+                }
+                Usage::Idle | Usage::Released => *usage,
+            };
+        }
+        let mut waiting = outgoing.iter().filter(|track| placed.insert(track.track));
+        for usage in self.sections.iter_mut().filter(|usage| **usage == Usage::Idle) {
+            let Some(track) = waiting.next() else { break };
+            *usage = Usage::Sending(track.track, track.ssrc);
+        }
+        let room = MAX_SECTIONS - 1 - self.sections.len();
+        self.sections.extend(waiting.by_ref().take(room).map(|t| Usage::Sending(t.track, t.ssrc)));
+        u32::try_from(waiting.count()).unwrap_or(u32::MAX)
+    }
+
+    fn planned(&self) -> Vec<(Mid, TrackKey)> {
+        let sending = |(index, usage): (usize, &Usage)| match usage {
+            Usage::Sending(track, _) => Some((mid(index), *track)),
+            Usage::Idle | Usage::Released | Usage::Refused(_) => None,
+        };
+        self.sections.iter().enumerate().filter_map(sending).collect()
+    }
+
+    fn print(&mut self, local: &LocalDescription, outgoing: &[Outgoing]) -> String {
+        let outgoing: HashMap<TrackKey, &Outgoing> =
+            outgoing.iter().map(|track| (track.track, track)).collect();
+        let mids: Vec<String> = (0..self.sections.len()).map(|index| mid(index).0).collect();
+        let open = self.sections.iter().zip(&mids).filter(|(usage, _)| !matches!(usage, Usage::Refused(_)));
+        let bundle: Vec<&str> = std::iter::once(DATA_MID).chain(open.map(|(_, mid)| mid.as_str())).collect();
+        let mut printer = Printer::begin(&mut self.origin, local, Role::Open, Some(&bundle));
+        printer.data("UDP/DTLS/SCTP", DATA_MID);
+        for (usage, mid) in self.sections.iter().zip(&mids) {
+            match usage {
+                Usage::Sending(track, _) => printer.sending(PROTOCOL, mid, &AUDIO, outgoing[track]),
+                Usage::Idle | Usage::Released => printer.idle(PROTOCOL, mid, &AUDIO),
+                Usage::Refused(_) => printer.refused("audio", PROTOCOL, "111", mid),
+            }
+        }
+        printer.finish()
+    }
+
+    fn check_sections(&self, answer: &Description<'_>) -> Result<(), SdpError> {
+        let ours = std::iter::once(DATA_MID.to_owned()).chain((0..self.sections.len()).map(|i| mid(i).0));
+        let theirs = answer.media.iter().map(|media| media.attributes.value("mid").unwrap_or_default());
+        if theirs.eq(ours) { Ok(()) } else { Err(SdpError::Mismatch) }
+    }
+
+    fn check_peer(&self, remote: &RemoteTransport) -> Result<(), SdpError> {
+        if remote.setup == Setup::ActPass {
+            return Err(SdpError::Setup); // the answer is where the choice is made (RFC 8842 §5.3)
+        }
+        match &self.peer {
+            Some(peer) if !peer.is_same_certificate(remote) => Err(SdpError::CertificateChanged),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes over what the answer says of each section.
+    fn settle(&mut self, answer: &Description<'_>, bundle: &Bundle) -> (Vec<SendSection>, Vec<TrackKey>) {
+        let (mut sending, mut refused) = (Vec::new(), Vec::new());
+        for (index, usage) in self.sections.iter_mut().enumerate() {
+            let Content::Audio(audio) = section::content(answer, bundle, index + 1) else {
+                let track = usage.track();
+                refused.extend(track.filter(|_| !matches!(usage, Usage::Refused(_))));
+                *usage = Usage::Refused(track);
+                continue;
+            };
+            match *usage {
+                // A section that the peer leaves inactive stays the track's: it may want it at the next offer.
+                Usage::Sending(track, ssrc) if audio.direction.receives() => {
+                    let (opus, red, nack) = (audio.opus, audio.red, audio.nack);
+                    sending.push(SendSection { mid: mid(index), track, ssrc, opus, red, nack });
+                }
+                Usage::Released => *usage = Usage::Idle,
+                Usage::Sending(..) | Usage::Idle | Usage::Refused(_) => {}
+            }
+        }
+        (sending, refused)
+    }
+}
+
+fn mid(index: usize) -> Mid {
+    Mid((index + 1).to_string())
+}

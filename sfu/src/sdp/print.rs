@@ -133,7 +133,8 @@ impl<'a> Printer<'a> {
         if let Some(id) = audio.mid_ext {
             self.line(format_args!("a=extmap:{id} {MID}"));
         }
-        if let (Some(id), Flow::Receive(_)) = (audio.audio_level_ext, &flow) {
+        // On every section, whoever sends: libwebrtc offers a new section only the extensions that the last answer kept.
+        if let Some(id) = audio.audio_level_ext {
             self.line(format_args!("a=extmap:{id} {AUDIO_LEVEL}"));
         }
         let opus = audio.opus.0;

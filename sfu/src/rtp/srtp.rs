@@ -286,8 +286,18 @@ fn rtcp_ssrc(packet: &[u8]) -> Option<Ssrc> {
 
 /// The session keys of one direction of RTP or of RTCP.
 enum Cipher {
-    Gcm { key: LessSafeKey, salt: [u8; GCM_SALT_LEN] },
-    CmSha1 { key: EncryptingKey, auth: hmac::Key, salt: [u8; CM_SALT_LEN] },
+    Gcm {
+        key: LessSafeKey,
+        salt: [u8; GCM_SALT_LEN],
+    },
+    /// Apart, because its keys take 1.7 KiB and peers that know AES-GCM do not use it.
+    CmSha1(Box<CmSha1>),
+}
+
+struct CmSha1 {
+    key: EncryptingKey,
+    auth: hmac::Key,
+    salt: [u8; CM_SALT_LEN],
 }
 
 impl Cipher {
@@ -299,14 +309,7 @@ impl Cipher {
             SrtpProfile::AeadAes128Gcm => {
                 Self::gcm(&aead::AES_128_GCM, &master.derive::<16>(labels.key), master, labels)
             }
-            SrtpProfile::Aes128CmHmacSha1_80 => Self::CmSha1 {
-                key: counter_mode_key(&master.derive::<16>(labels.key)),
-                auth: hmac::Key::new(
-                    hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-                    &master.derive::<SHA1_KEY_LEN>(labels.auth),
-                ),
-                salt: master.derive(labels.salt),
-            },
+            SrtpProfile::Aes128CmHmacSha1_80 => Self::CmSha1(Box::new(CmSha1::derive(master, labels))),
         }
     }
 
@@ -318,7 +321,7 @@ impl Cipher {
     fn tag_len(&self) -> usize {
         match self {
             Self::Gcm { .. } => GCM_TAG_LEN,
-            Self::CmSha1 { .. } => SHA1_80_TAG_LEN,
+            Self::CmSha1(_) => SHA1_80_TAG_LEN,
         }
     }
 
@@ -343,10 +346,10 @@ impl Cipher {
                 )
                 .map_err(|_| SrtpError::NotAuthentic)?;
             }
-            Self::CmSha1 { key, auth, salt } => {
-                let expected = sha1_80(auth, &[plain, &index.rollovers().to_be_bytes()]);
+            Self::CmSha1(cm) => {
+                let expected = cm.tag(&[plain, &index.rollovers().to_be_bytes()]);
                 verify_slices_are_equal(&expected, tag).map_err(|_| SrtpError::NotAuthentic)?;
-                counter_mode(key, counter_block(salt, ssrc, index.0), &mut plain[header_len..]);
+                cm.apply(ssrc, index.0, &mut plain[header_len..]);
             }
         }
         Ok(len)
@@ -360,9 +363,9 @@ impl Cipher {
                 let (header, body) = plain.split_at_mut(header_len);
                 gcm_seal(key, gcm_nonce(salt, ssrc, index.0), header, body, tag);
             }
-            Self::CmSha1 { key, auth, salt } => {
-                counter_mode(key, counter_block(salt, ssrc, index.0), &mut plain[header_len..]);
-                tag.copy_from_slice(&sha1_80(auth, &[plain, &index.rollovers().to_be_bytes()]));
+            Self::CmSha1(cm) => {
+                cm.apply(ssrc, index.0, &mut plain[header_len..]);
+                tag.copy_from_slice(&cm.tag(&[plain, &index.rollovers().to_be_bytes()]));
             }
         }
     }
@@ -375,7 +378,7 @@ impl Cipher {
         // The word stands after the tag in RFC 7714 (§9.2) and before it in RFC 3711 (§3.4).
         let trailer_end = match self {
             Self::Gcm { .. } => packet.len(),
-            Self::CmSha1 { .. } => packet.len() - SHA1_80_TAG_LEN,
+            Self::CmSha1(_) => packet.len() - SHA1_80_TAG_LEN,
         };
         let ssrc = rtcp_ssrc(packet).ok_or(SrtpError::Short)?;
         let trailer = packet[..trailer_end].last_chunk().ok_or(SrtpError::Short)?;
@@ -395,11 +398,11 @@ impl Cipher {
                 key.open_in_place_separate_tag(nonce, Aad::from(aad), &rest[..GCM_TAG_LEN], body)
                     .map_err(|_| SrtpError::NotAuthentic)?;
             }
-            Self::CmSha1 { key, auth, salt } => {
+            Self::CmSha1(cm) => {
                 let (authenticated, tag) = packet.split_at_mut(len + RTCP_INDEX_LEN);
-                let expected = sha1_80(auth, &[authenticated]);
+                let expected = cm.tag(&[authenticated]);
                 verify_slices_are_equal(&expected, tag).map_err(|_| SrtpError::NotAuthentic)?;
-                counter_mode(key, counter_block(salt, ssrc, index), &mut authenticated[RTCP_HEADER_LEN..len]);
+                cm.apply(ssrc, index, &mut authenticated[RTCP_HEADER_LEN..len]);
             }
         }
         Ok(len)
@@ -417,14 +420,40 @@ impl Cipher {
                 gcm_seal(key, gcm_nonce(salt, ssrc, index), &rtcp_aad(header, trailer), body, tag);
                 word.copy_from_slice(&trailer.to_be_bytes());
             }
-            Self::CmSha1 { key, auth, salt } => {
+            Self::CmSha1(cm) => {
                 let (authenticated, tag) = sealed.split_at_mut(len + RTCP_INDEX_LEN);
                 let (plain, word) = authenticated.split_at_mut(len);
-                counter_mode(key, counter_block(salt, ssrc, index), &mut plain[RTCP_HEADER_LEN..]);
+                cm.apply(ssrc, index, &mut plain[RTCP_HEADER_LEN..]);
                 word.copy_from_slice(&trailer.to_be_bytes());
-                tag.copy_from_slice(&sha1_80(auth, &[authenticated]));
+                tag.copy_from_slice(&cm.tag(&[authenticated]));
             }
         }
+    }
+}
+
+impl CmSha1 {
+    fn derive(master: &MasterKey, labels: Labels) -> Self {
+        Self {
+            key: counter_mode_key(&master.derive::<16>(labels.key)),
+            auth: hmac::Key::new(
+                hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+                &master.derive::<SHA1_KEY_LEN>(labels.auth),
+            ),
+            salt: master.derive(labels.salt),
+        }
+    }
+
+    /// Encrypts or decrypts.
+    fn apply(&self, ssrc: Ssrc, index: u64, in_out: &mut [u8]) {
+        counter_mode(&self.key, counter_block(&self.salt, ssrc, index), in_out);
+    }
+
+    fn tag(&self, parts: &[&[u8]]) -> [u8; SHA1_80_TAG_LEN] {
+        let mut context = hmac::Context::with_key(&self.auth);
+        for part in parts {
+            context.update(part);
+        }
+        *context.sign().as_ref().first_chunk().expect("SHA-1 gives 20 bytes")
     }
 }
 
@@ -471,15 +500,6 @@ fn counter_mode_key(key: &[u8]) -> EncryptingKey {
 fn counter_mode(key: &EncryptingKey, initial: [u8; 16], in_out: &mut [u8]) {
     key.less_safe_encrypt(in_out, EncryptionContext::Iv128(FixedLength::from(initial)))
         .expect("counter mode takes every length and a 16-byte counter");
-}
-
-fn sha1_80(key: &hmac::Key, parts: &[&[u8]]) -> [u8; SHA1_80_TAG_LEN] {
-    let mut context = hmac::Context::with_key(key);
-    for part in parts {
-        context.update(part);
-    }
-    let tag = context.sign();
-    *tag.as_ref().first_chunk().expect("SHA-1 gives 20 bytes")
 }
 
 /// Labels of the derived keys (RFC 3711 §4.3.2).
@@ -856,7 +876,7 @@ mod tests {
             assert_eq!(sender.seal_rtcp(&mut exact, len), Err(SrtpError::NoRoom));
             assert_eq!(sender.seal_rtcp(&mut exact, 7), Err(SrtpError::Short));
             sender.next_rtcp_index = RTCP_ENCRYPTED;
-            assert_eq!(sender.seal_rtcp(&mut vec![0; 100], 28), Err(SrtpError::KeyExhausted));
+            assert_eq!(sender.seal_rtcp(&mut [0; 100], 28), Err(SrtpError::KeyExhausted));
         }
     }
 

@@ -6,8 +6,10 @@
 
 mod key;
 pub mod net;
+mod outbox;
 pub mod rtp;
 pub mod sdp;
 pub mod transport;
 
 pub use key::{Mid, ParticipantKey, PayloadType, RoomKey, Ssrc, TrackKey};
+pub use outbox::{Outbox, Transmit};

@@ -1,0 +1,68 @@
+# The commands of this project. CI runs `make test`, exactly as you would.
+#
+#   make run      build Banter and start it (ARGS="--port 8000" passes flags on to `banter serve`)
+#   make test     everything below that can fail, with one summary at the end
+#   make check    formatting, lints, types, and whether the generated files are up to date
+#   make bench    micro-benchmarks of the media path
+
+ui := desktop/ui
+ui_sources := $(shell find $(ui) \( -name node_modules -o -name dist \) -prune -o -type f -print)
+pytest := .venv/bin/python -m pytest
+
+.PHONY: run test check bench generate ui
+.PHONY: setup-run setup-test check-rust check-ui check-generated test-rust test-ui test-sdk test-browser
+
+run: setup-run ui
+	cargo run --release --bin banter -- serve $(ARGS)
+
+test: setup-test
+	scripts/run-tests.sh check test-rust test-ui test-sdk test-browser
+
+check: check-rust check-ui check-generated
+
+bench:
+	cargo bench --workspace
+
+# Rewrites the files that are made from others: the OpenAPI document and the web app's types for it.
+generate: ui
+	cargo run --quiet --bin banter -- openapi > openapi.json.new
+	mv openapi.json.new openapi.json
+	cd $(ui) && npm run --silent generate
+
+ui: $(ui)/dist/index.html
+
+# --- parts ---
+
+setup-run:
+	scripts/setup.sh run
+
+setup-test:
+	scripts/setup.sh test
+
+$(ui)/dist/index.html: $(ui_sources)
+	cd $(ui) && npm run --silent build
+
+check-rust: ui
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- --deny warnings
+
+check-ui:
+	cd $(ui) && npm run --silent check
+
+check-generated: generate
+	git diff --exit-code -- openapi.json $(ui)/src/api
+
+test-rust: ui
+	cargo test --workspace --all-features
+
+test-ui:
+	cd $(ui) && npm run --silent test
+
+test-sdk: ui
+	cargo build --bin banter
+	$(pytest) tests/sdk
+
+test-browser: ui
+	cargo build --bin banter
+	tests/browser/speech.sh
+	node --test --test-reporter=spec tests/browser/

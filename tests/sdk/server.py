@@ -1,0 +1,112 @@
+"""The server that the tests talk to: a banter of their own, or one named by BANTER_TEST_SERVER_URL.
+
+Any server that speaks the LiveKit protocol can be named there (key `devkey`, secret `secret`), which is how
+the tests themselves are checked: what they demand of banter, LiveKit's own server must give as well.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+
+from livekit import api
+
+PROJECT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ.get("BANTER_PROGRAM", PROJECT / "target/debug/banter"))
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a running server listens, and the key pair that signs tokens for it."""
+
+    host: str
+    process: int | None = None
+    """Process id, for a banter that these tests have started."""
+    data_dir: Path | None = None
+    api_key: str = "devkey"
+    api_secret: str = "secret"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://{self.host}"
+
+    @property
+    def is_banter(self) -> bool:
+        return self.process is not None
+
+    def token(self, room: str, identity: str, *, ttl: timedelta = timedelta(hours=1), **grants) -> str:
+        """An access token to join `room`; `grants` change the video grant's fields."""
+        video = api.VideoGrants(**{"room_join": True, "room": room, **grants})
+        token = api.AccessToken(self.api_key, self.api_secret).with_identity(identity).with_name(identity)
+        return token.with_grants(video).with_ttl(ttl).to_jwt()
+
+    def request(self, method: str, path: str, body: object = None, bearer: str | None = None) -> tuple[int, dict]:
+        """Calls the REST API; answers the status and the decoded body, errors included."""
+        headers = {"Content-Type": "application/json"}
+        if bearer:
+            headers["Authorization"] = f"Bearer {bearer}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://{self.host}{path}", data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, json.loads(answer.read() or "{}")
+        except HTTPError as error:
+            return error.code, json.loads(error.read() or "{}")
+
+    def add_user(self, name: str, role: str, password: str = "correct horse battery") -> str:
+        """Makes an account with the program itself, as an operator would, and answers a session token."""
+        command = [PROGRAM, "user", "add", name, "--role", role, "--password-stdin", "--data-dir", self.data_dir]
+        subprocess.run(command, input=password + "\n", text=True, check=True, capture_output=True)
+        status, answer = self.request("POST", "/api/auth/login", {"username": name, "password": password})
+        assert status == 200, answer
+        return answer["token"]
+
+
+class Banter:
+    """A banter of the tests' own, on free ports, with an empty data folder; stops at the end of the `with` block."""
+
+    def __enter__(self) -> Server:
+        self._folder = tempfile.TemporaryDirectory(prefix="banter-test-")
+        data_dir = Path(self._folder.name) / "data"
+        self._log = Path(self._folder.name) / "log"
+        command = [PROGRAM, "serve", "--dev", "--data-dir", data_dir, "--port", "0", "--rtc-tcp-port", "0"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        port = self._wait_for_port(data_dir / "ports.json")
+        return Server(f"127.0.0.1:{port}", self._process.pid, data_dir)
+
+    def __exit__(self, *_) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            status = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise AssertionError(f"banter did not stop within 10 s of SIGTERM\n{self._last_words()}") from None
+        log = self._log.read_text(errors="replace")
+        assert status == 0, f"banter ended with status {status}\n{self._last_words()}"
+        assert "panicked" not in log, f"banter panicked\n{self._last_words()}"
+        self._folder.cleanup()
+
+    def _wait_for_port(self, ports: Path) -> int:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise AssertionError(f"banter ended with status {self._process.returncode}\n{self._last_words()}")
+            try:
+                port = json.loads(ports.read_text())["http"]
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
+                    return port
+            except (FileNotFoundError, json.JSONDecodeError, URLError, OSError):
+                time.sleep(0.05)
+        self._process.kill()
+        raise AssertionError(f"banter was not ready within 20 s\n{self._last_words()}")
+
+    def _last_words(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-40:])

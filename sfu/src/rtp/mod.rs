@@ -1,8 +1,12 @@
-//! RTP and RTCP as bytes: headers, SRTP, RED, audio levels.
+//! RTP and RTCP as bytes: headers, SRTP, reports, RED, audio levels.
 
 mod header;
+mod level;
+pub mod red;
 pub mod rtcp;
 pub mod srtp;
-pub mod stats;
+mod stats;
 
 pub use header::{ExtSeq, Extension, Extensions, RtpError, RtpHeader, RtpTime, RtpView, SeqNo, ssrc};
+pub use level::AudioLevel;
+pub use stats::ReceiveStats;

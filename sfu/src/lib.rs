@@ -9,6 +9,8 @@ pub mod net;
 mod outbox;
 pub mod rtp;
 pub mod sdp;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod transport;
 
 pub use key::{Mid, ParticipantKey, PayloadType, RoomKey, Ssrc, TrackKey};

@@ -1,0 +1,373 @@
+//! ICE (RFC 8445): str0m's agent, and what a server adds to it: limits on what one peer may make it remember, a path
+//! that follows the peer through a NAT rebinding, and an end when nothing is heard any more.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use is::stun::{StunMessage, StunPacket};
+use is::{Candidate, CandidateKind, IceAgent, IceAgentEvent, IceCreds, Protocol, Sha1HmacProvider};
+use rand::CryptoRng;
+
+use super::Transmit;
+
+/// Between two checks that confirm a path. Also the consent interval (RFC 7675 asks for at most 5 s).
+const KEEPALIVE: Duration = Duration::from_secs(2);
+/// Between two checks of one agent, Ta of RFC 8445 §14.2. A server has few pairs, so it may be quick.
+const PACING: Duration = Duration::from_millis(20);
+/// Checks without an answer before a pair is given up; with [`KEEPALIVE`] about [`FAILED_AFTER`].
+const CHECK_RETRANSMITS: usize = 8;
+/// Silence after which a peer counts as disconnected, and as gone.
+const DISCONNECTED_AFTER: Duration = Duration::from_secs(10);
+const FAILED_AFTER: Duration = Duration::from_secs(15);
+/// Time to find a first path.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Silence on the path in use that lets another, living one take its place: more than either side's check interval.
+const STALE_AFTER: Duration = Duration::from_secs(3);
+/// Paths that one peer may have between two restarts. Each costs memory and checks to an address that it chose.
+const MAX_PATHS: usize = 64;
+/// Candidates that one peer may signal between two restarts.
+const MAX_REMOTE_CANDIDATES: usize = 32;
+/// Longest candidate line that is looked at.
+const MAX_CANDIDATE_LEN: usize = 512;
+
+/// Which side nominates (RFC 8445 §6.1.1): the one that made the first offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IceRole {
+    Controlling,
+    Controlled,
+}
+
+/// One side's short-term credentials (RFC 8445 §5.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IceCredentials {
+    pub ufrag: String,
+    pub pwd: String,
+}
+
+impl IceCredentials {
+    /// 48 random bits to be found by and 144 to be known by.
+    pub fn random(rng: &mut impl CryptoRng) -> Self {
+        Self { ufrag: ice_chars(rng, 8), pwd: ice_chars(rng, 24) }
+    }
+}
+
+fn ice_chars(rng: &mut impl CryptoRng, len: usize) -> String {
+    const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"; // RFC 8839 §5.1
+    let mut bytes = vec![0; len];
+    rng.fill_bytes(&mut bytes);
+    bytes.iter().map(|byte| char::from(ICE_CHARS[usize::from(byte % 64)])).collect()
+}
+
+/// Two ends that datagrams travel between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path {
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+}
+
+/// Our ufrag in the USERNAME of a STUN request, by which the transport it is for can be found. Proves nothing.
+pub fn stun_local_ufrag(datagram: &[u8]) -> Option<&str> {
+    let (ours, _theirs) = StunMessage::parse(datagram).ok()?.username()?.split_once(':')?;
+    Some(ours)
+}
+
+#[derive(Debug)]
+pub(super) enum IceEvent {
+    Validated(Path),
+    Nominated(Path),
+    Disconnected,
+    Recovered,
+    Failed,
+}
+
+#[derive(Debug)]
+pub(super) struct IceSession {
+    agent: IceAgent,
+    credentials: IceCredentials,
+    local: Vec<SocketAddr>,
+    /// Candidates that came before the credentials they belong to.
+    early_candidates: Vec<String>,
+    candidates_taken: usize,
+    /// Where authenticated STUN came from since the last restart.
+    paths: Vec<KnownPath>,
+    destination: Option<Path>,
+    /// The path that the peer wants by its latest check.
+    wanted: Option<Path>,
+    liveness: Liveness,
+    /// When authenticated STUN was last received on any path.
+    heard: Instant,
+    events: VecDeque<IceEvent>,
+}
+
+#[derive(Debug)]
+struct KnownPath {
+    path: Path,
+    heard: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Liveness {
+    /// Nothing to connect to yet.
+    New,
+    Checking {
+        since: Instant,
+    },
+    Connected,
+    Disconnected,
+    Failed,
+}
+
+impl IceSession {
+    pub(super) fn new(
+        role: IceRole,
+        credentials: IceCredentials,
+        local: &[SocketAddr],
+        now: Instant,
+    ) -> Self {
+        let mut agent = IceAgent::with_hmac(to_agent(&credentials.ufrag, &credentials.pwd), &HmacSha1);
+        agent.set_controlling(role == IceRole::Controlling);
+        agent.set_timing_advance(PACING);
+        agent.set_max_stun_rto(KEEPALIVE);
+        agent.set_max_stun_retransmits(CHECK_RETRANSMITS);
+        for &address in local {
+            match Candidate::host(address, Protocol::Udp) {
+                Ok(candidate) => {
+                    agent.add_local_candidate(candidate);
+                }
+                Err(error) => tracing::debug!(%address, %error, "local address is no candidate"),
+            }
+        }
+        agent.handle_timeout(now);
+        Self {
+            agent,
+            credentials,
+            local: local.to_vec(),
+            early_candidates: Vec::new(),
+            candidates_taken: 0,
+            paths: Vec::new(),
+            destination: None,
+            wanted: None,
+            liveness: Liveness::New,
+            heard: now,
+            events: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn local_credentials(&self) -> &IceCredentials {
+        &self.credentials
+    }
+
+    pub(super) fn destination(&self) -> Option<Path> {
+        self.destination
+    }
+
+    pub(super) fn is_validated(&self, path: Path) -> bool {
+        self.paths.iter().any(|known| known.path == path)
+    }
+
+    pub(super) fn set_remote(&mut self, ufrag: String, pwd: String, now: Instant) {
+        self.agent.set_remote_credentials(IceCreds { ufrag, pass: pwd });
+        for candidate in std::mem::take(&mut self.early_candidates) {
+            self.pair(&candidate);
+        }
+        if self.liveness == Liveness::New {
+            self.liveness = Liveness::Checking { since: now };
+        }
+        self.agent.handle_timeout(now);
+    }
+
+    pub(super) fn add_remote_candidate(&mut self, candidate: &str) {
+        if self.candidates_taken >= MAX_REMOTE_CANDIDATES || candidate.len() > MAX_CANDIDATE_LEN {
+            return;
+        }
+        self.candidates_taken += 1;
+        if self.agent.remote_credentials().is_some() {
+            self.pair(candidate);
+        } else {
+            self.early_candidates.push(candidate.to_owned());
+        }
+    }
+
+    fn pair(&mut self, candidate: &str) {
+        let line = candidate.trim().trim_start_matches("a=");
+        match Candidate::from_sdp_string(line) {
+            Ok(candidate) if self.is_usable(&candidate) => self.agent.add_remote_candidate(candidate),
+            Ok(_) => tracing::trace!("candidate is of no use"),
+            Err(error) => tracing::trace!(%error, "candidate not understood"),
+        }
+    }
+
+    fn is_usable(&self, candidate: &Candidate) -> bool {
+        let address = candidate.addr();
+        let reachable = match address.ip() {
+            ip if ip.is_loopback() => self.local.iter().any(|own| own.ip().is_loopback()),
+            ip if ip.is_unspecified() || ip.is_multicast() => false,
+            IpAddr::V4(ip) => !ip.is_broadcast(),
+            IpAddr::V6(_) => true,
+        };
+        candidate.proto() == Protocol::Udp
+            && candidate.kind() != CandidateKind::PeerReflexive
+            && address.port() != 0
+            && reachable
+    }
+
+    pub(super) fn restart(&mut self, credentials: IceCredentials, now: Instant) {
+        self.agent.ice_restart(to_agent(&credentials.ufrag, &credentials.pwd), true);
+        self.credentials = credentials;
+        self.early_candidates.clear();
+        self.candidates_taken = 0;
+        self.wanted = None;
+        let destination = self.destination;
+        self.paths.retain(|known| Some(known.path) == destination);
+        if self.liveness != Liveness::Failed {
+            self.heard = now;
+        }
+    }
+
+    pub(super) fn handle_datagram(&mut self, path: Path, bytes: &[u8], now: Instant) {
+        let Ok(message) = StunMessage::parse(bytes) else { return };
+        let is_known = self.is_validated(path);
+        if !self.local.contains(&path.local) || (!is_known && self.paths.len() >= MAX_PATHS) {
+            return;
+        }
+        let wants_path =
+            message.is_binding_request() && (self.agent.controlling() || message.use_candidate());
+        let packet =
+            StunPacket { proto: Protocol::Udp, source: path.remote, destination: path.local, message };
+        if !self.agent.handle_packet(now, packet) {
+            return;
+        }
+        self.note_heard(path, now);
+        if wants_path {
+            self.wanted = Some(path);
+        }
+        // The check in the other direction goes out with the answer, without waiting for its turn.
+        self.agent.handle_timeout(now);
+        self.take_agent_events(now);
+        self.leave_stale_path(now);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.agent.handle_timeout(now);
+        self.take_agent_events(now);
+        self.leave_stale_path(now);
+        self.review_liveness(now);
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+        let transmit = self.agent.poll_transmit()?;
+        Some(Transmit {
+            local: transmit.source,
+            remote: transmit.destination,
+            bytes: transmit.contents.into(),
+        })
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<IceEvent> {
+        self.events.pop_front()
+    }
+
+    /// Call with nothing left to transmit.
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        let liveness = match self.liveness {
+            Liveness::New | Liveness::Failed => None,
+            Liveness::Checking { since } => Some(since + CONNECT_TIMEOUT),
+            Liveness::Connected => Some(self.heard + DISCONNECTED_AFTER),
+            Liveness::Disconnected => Some(self.heard + FAILED_AFTER),
+        };
+        self.agent.poll_timeout().into_iter().chain(liveness).min()
+    }
+
+    fn note_heard(&mut self, path: Path, now: Instant) {
+        self.heard = now;
+        if self.liveness == Liveness::Disconnected {
+            self.liveness = Liveness::Connected;
+            self.events.push_back(IceEvent::Recovered);
+        }
+        match self.paths.iter_mut().find(|known| known.path == path) {
+            Some(known) => known.heard = now,
+            None => {
+                self.paths.push(KnownPath { path, heard: now });
+                self.events.push_back(IceEvent::Validated(path));
+            }
+        }
+    }
+
+    fn take_agent_events(&mut self, now: Instant) {
+        while let Some(event) = self.agent.poll_event() {
+            if let IceAgentEvent::NominatedSend { source, destination, .. } = event {
+                let path = Path { local: source, remote: destination };
+                // The agent goes by priority and holds on to a pair for as long as it may still answer.
+                if self.destination.is_none() || !self.is_stale(path, now) {
+                    self.nominate(path);
+                }
+            }
+        }
+    }
+
+    /// Moves to the path that the peer wants when the one in use has fallen silent, as after a NAT rebinding. The agent
+    /// itself would do so only when it gives the old pair up, 15 seconds later.
+    fn leave_stale_path(&mut self, now: Instant) {
+        let (Some(wanted), Some(current)) = (self.wanted, self.destination) else { return };
+        if wanted != current
+            && self.is_stale(current, now)
+            && !self.is_stale(wanted, now)
+            && self.agent.has_viable_remote_candidate(wanted.remote)
+        {
+            self.nominate(wanted);
+        }
+    }
+
+    fn is_stale(&self, path: Path, now: Instant) -> bool {
+        !self.paths.iter().any(|known| known.path == path && now < known.heard + STALE_AFTER)
+    }
+
+    fn nominate(&mut self, path: Path) {
+        if self.destination == Some(path) {
+            return;
+        }
+        self.destination = Some(path);
+        if matches!(self.liveness, Liveness::Checking { .. }) {
+            self.liveness = Liveness::Connected;
+        }
+        self.events.push_back(IceEvent::Nominated(path));
+    }
+
+    fn review_liveness(&mut self, now: Instant) {
+        let (next, event) = match self.liveness {
+            Liveness::Checking { since } if now >= since + CONNECT_TIMEOUT => {
+                (Liveness::Failed, IceEvent::Failed)
+            }
+            Liveness::Connected if now >= self.heard + DISCONNECTED_AFTER => {
+                (Liveness::Disconnected, IceEvent::Disconnected)
+            }
+            Liveness::Disconnected if now >= self.heard + FAILED_AFTER => {
+                (Liveness::Failed, IceEvent::Failed)
+            }
+            _ => return,
+        };
+        self.liveness = next;
+        self.events.push_back(event);
+    }
+}
+
+fn to_agent(ufrag: &str, pwd: &str) -> IceCreds {
+    IceCreds { ufrag: ufrag.to_owned(), pass: pwd.to_owned() }
+}
+
+/// MESSAGE-INTEGRITY (RFC 8489 §14.5) by the library that does all other cryptography here.
+#[derive(Debug)]
+struct HmacSha1;
+
+impl Sha1HmacProvider for HmacSha1 {
+    fn sha1_hmac(&self, key: &[u8], payloads: &[&[u8]]) -> [u8; 20] {
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+        let mut context = hmac::Context::with_key(&key);
+        for payload in payloads {
+            context.update(payload);
+        }
+        context.sign().as_ref().try_into().expect("SHA-1 has 20 bytes")
+    }
+}

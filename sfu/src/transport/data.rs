@@ -12,7 +12,7 @@ use sctp_proto::{
 };
 
 use super::dcep::Message;
-use super::dtls::DtlsRole;
+use crate::rtp::srtp::DtlsRole;
 
 /// Largest message in either direction, as `a=max-message-size` should say (RFC 8841 §6).
 pub const MAX_MESSAGE_SIZE: usize = 64 * 1024;

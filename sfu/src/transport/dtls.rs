@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use dimpl::{Config, Dtls, DtlsCertificate, Output};
 
-use super::SrtpMaterial;
+use crate::rtp::srtp::{DtlsRole, SrtpKeys};
 
 /// Largest datagram that we send: fits an IPv6 path of 1,280 bytes, headers and all.
 const MTU: usize = 1200;
@@ -22,33 +22,6 @@ const MAX_DATAGRAM: usize = 2048;
 const MAX_HANDSHAKE_MESSAGE: usize = 8192;
 /// Datagrams kept while ICE has not nominated a path yet: a first flight, which may be in two fragments, and its repeat.
 const MAX_EARLY: usize = 4;
-
-/// Which end of the DTLS handshake (RFC 8842 §5.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DtlsRole {
-    /// `a=setup:active`.
-    Client,
-    /// `a=setup:passive`.
-    Server,
-}
-
-/// A protection profile of SRTP (RFC 5764 §4.1.2, RFC 7714 §14.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SrtpProfile {
-    AeadAes256Gcm,
-    AeadAes128Gcm,
-    Aes128CmHmacSha1_80,
-}
-
-impl From<dimpl::SrtpProfile> for SrtpProfile {
-    fn from(profile: dimpl::SrtpProfile) -> Self {
-        match profile {
-            dimpl::SrtpProfile::AEAD_AES_256_GCM => Self::AeadAes256Gcm,
-            dimpl::SrtpProfile::AEAD_AES_128_GCM => Self::AeadAes128Gcm,
-            _ => Self::Aes128CmHmacSha1_80,
-        }
-    }
-}
 
 /// This process as a DTLS peer: its certificate and the configuration of all its sessions. Cheap to clone.
 #[derive(Clone)]
@@ -101,7 +74,7 @@ impl std::fmt::Debug for Identity {
 #[derive(Debug)]
 pub(super) enum DtlsEvent {
     Packet(Vec<u8>),
-    Connected(SrtpMaterial),
+    Connected(SrtpKeys),
     Data(Vec<u8>),
     Failed,
     FingerprintMismatch,
@@ -143,7 +116,7 @@ enum State {
 struct Progress {
     certificate: Option<Vec<u8>>,
     is_finished: bool,
-    material: Option<SrtpMaterial>,
+    keys: Option<SrtpKeys>,
 }
 
 impl DtlsSession {
@@ -277,11 +250,11 @@ impl DtlsSession {
                     let certificate = certificate.to_vec();
                     self.check_certificate(certificate);
                 }
-                Output::Connected => self.advance(|progress, _| progress.is_finished = true),
-                Output::KeyingMaterial(material, profile) => self.advance(|progress, role| {
-                    let bytes = material.to_vec();
-                    progress.material = Some(SrtpMaterial { profile: profile.into(), bytes, role });
-                }),
+                Output::Connected => self.advance(|progress| progress.is_finished = true),
+                Output::KeyingMaterial(material, profile) => match self.split_keys(&material, profile) {
+                    Some(keys) => self.advance(|progress| progress.keys = Some(keys)),
+                    None => return self.end(DtlsEvent::Failed),
+                },
                 Output::CloseNotify => self.end(DtlsEvent::Closed),
                 Output::Timeout(at) => {
                     self.deadline = Some(at);
@@ -293,28 +266,32 @@ impl DtlsSession {
         }
     }
 
+    fn split_keys(&self, material: &[u8], profile: dimpl::SrtpProfile) -> Option<SrtpKeys> {
+        SrtpKeys::from_dtls(profile.try_into().ok()?, material, self.role).ok()
+    }
+
     fn check_certificate(&mut self, certificate: Vec<u8>) {
         let fingerprints = self.fingerprints.as_deref().unwrap_or_default();
         if fingerprints.iter().any(|fingerprint| fingerprint.matches(&certificate)) {
-            self.advance(|progress, _| progress.certificate = Some(certificate));
+            self.advance(|progress| progress.certificate = Some(certificate));
         } else {
             self.end(DtlsEvent::FingerprintMismatch);
         }
     }
 
     /// Notes one result of the handshake and, with the last, is connected.
-    fn advance(&mut self, note: impl FnOnce(&mut Progress, DtlsRole)) {
+    fn advance(&mut self, note: impl FnOnce(&mut Progress)) {
         let State::Handshaking { progress, .. } = &mut self.state else { return };
-        note(progress, self.role);
-        if !(progress.is_finished && progress.certificate.is_some() && progress.material.is_some()) {
+        note(progress);
+        if !(progress.is_finished && progress.certificate.is_some() && progress.keys.is_some()) {
             return;
         }
         let State::Handshaking { dtls, progress } = std::mem::replace(&mut self.state, State::Ended) else {
             return;
         };
-        if let (Some(certificate), Some(material)) = (progress.certificate, progress.material) {
+        if let (Some(certificate), Some(keys)) = (progress.certificate, progress.keys) {
             self.state = State::Connected { dtls, certificate };
-            self.events.push_back(DtlsEvent::Connected(material));
+            self.events.push_back(DtlsEvent::Connected(keys));
         }
     }
 

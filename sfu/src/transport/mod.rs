@@ -23,9 +23,10 @@ use bytes::Bytes;
 use self::data::{ChannelEvent, Channels};
 use self::dtls::{DtlsEvent, DtlsSession};
 use self::ice::{IceEvent, IceSession};
+use crate::rtp::srtp::{DtlsRole, SrtpKeys};
 
 pub use self::data::{ChannelId, ChannelSpec, MAX_MESSAGE_SIZE, Reliability, SendError};
-pub use self::dtls::{DtlsRole, Identity, IdentityError, SrtpProfile};
+pub use self::dtls::{Identity, IdentityError};
 pub use self::ice::{IceCredentials, IceRole, Path, stun_local_ufrag};
 
 /// Sleep of a transport that waits for nothing.
@@ -78,7 +79,7 @@ pub enum TransportEvent {
     /// The path to send on from now on: checked in both directions and wanted by the controlling side.
     Nominated(Path),
     /// The peer is authenticated and the SRTP keys are agreed.
-    Connected(SrtpMaterial),
+    Connected(SrtpKeys),
     /// Nothing has been heard for 10 seconds; it may come back.
     IceDisconnected,
     /// The peer is heard again.
@@ -93,24 +94,6 @@ pub enum TransportEvent {
     ChannelClosed { channel: ChannelId },
     /// The peer ended the connection.
     Closed,
-}
-
-/// Keying material for SRTP as DTLS exports it: client key, server key, client salt, server salt (RFC 5764 §4.2).
-#[derive(Clone)]
-pub struct SrtpMaterial {
-    pub profile: SrtpProfile,
-    pub bytes: Vec<u8>,
-    /// Our end of the handshake: decides which of the keys are ours.
-    pub role: DtlsRole,
-}
-
-impl std::fmt::Debug for SrtpMaterial {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SrtpMaterial")
-            .field("profile", &self.profile)
-            .field("role", &self.role)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Why a transport failed.
@@ -313,7 +296,7 @@ impl Transport {
         let Some(event) = self.dtls.poll_event() else { return false };
         match event {
             DtlsEvent::Packet(bytes) => self.transmit(bytes),
-            DtlsEvent::Connected(material) => self.emit(TransportEvent::Connected(material)),
+            DtlsEvent::Connected(keys) => self.emit(TransportEvent::Connected(keys)),
             DtlsEvent::Data(bytes) => {
                 if let DataSection::Running(channels) = &mut self.data {
                     channels.handle_datagram(bytes, now);

@@ -176,6 +176,7 @@ pub struct Invite {
     pub uses: i64,
     pub expires_at: UnixMillis,
     /// `null` when it was made at the command line.
+    #[schema(required = true)]
     pub created_by: Option<UserId>,
     pub created_at: UnixMillis,
 }
@@ -215,6 +216,7 @@ pub struct Presence {
 pub struct Channel {
     pub id: ChannelId,
     pub name: String,
+    #[schema(required = true)]
     pub description: Option<String>,
     #[schema(minimum = 2, maximum = 100)]
     pub max_participants: u32,

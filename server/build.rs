@@ -1,0 +1,65 @@
+//! Puts the web app where it gets embedded: built by Vite if Node.js and the packages are there, or else a page that
+//! says how to build it, so that a plain `cargo build` works on a fresh clone.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the web app is made of. Its folder as a whole is not watched: it holds the packages, thousands of files.
+const SOURCES: [&str; 6] =
+    ["src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts"];
+
+fn main() {
+    let ui = PathBuf::from(env("CARGO_MANIFEST_DIR")).join("../desktop/ui");
+    let out = PathBuf::from(env("OUT_DIR")).join("web-app");
+    let vite = ui.join("node_modules/vite/bin/vite.js");
+    println!("cargo::rerun-if-changed=build.rs");
+    if vite.exists() {
+        for source in SOURCES.iter().map(|name| ui.join(name)).filter(|path| path.exists()) {
+            println!("cargo::rerun-if-changed={}", source.display());
+        }
+        build(&ui, &vite, &out);
+    } else {
+        // Without packages the folder is small, and watching all of it notices when they arrive.
+        println!("cargo::rerun-if-changed={}", existing(&ui).display());
+        placeholder(&out);
+    }
+}
+
+fn build(ui: &Path, vite: &Path, out: &Path) {
+    let status = Command::new("node")
+        .arg(vite)
+        .args(["build", "--emptyOutDir", "--logLevel", "warn", "--outDir"])
+        .arg(out)
+        .current_dir(ui)
+        .status();
+    match status {
+        Ok(status) if status.success() => {}
+        Ok(_) => panic!("building the web app failed; `npm run build` in desktop/ui shows why"),
+        Err(error) => panic!("node could not be started to build the web app: {error}"),
+    }
+}
+
+fn placeholder(out: &Path) {
+    std::fs::create_dir_all(out).expect("the build's own folder is writable");
+    std::fs::write(out.join("index.html"), PLACEHOLDER).expect("the build's own folder is writable");
+}
+
+const PLACEHOLDER: &str = "<!doctype html>
+<html lang=\"en\">
+<meta charset=\"utf-8\">
+<title>Banter without its web app</title>
+<h1>The server runs, but this build has no web app</h1>
+<p>Its packages were missing when the program was built. In the folder of the sources, run</p>
+<pre>(cd desktop/ui &amp;&amp; npm ci) &amp;&amp; cargo build --release</pre>
+<p>or <code>make run</code>, which does both. The API and LiveKit clients work without it.</p>
+</html>
+";
+
+/// The nearest folder that exists: Cargo would rebuild each time for the sake of a missing one.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|path| path.exists()).expect("the root exists")
+}
+
+fn env(name: &str) -> String {
+    std::env::var(name).expect("cargo sets it")
+}

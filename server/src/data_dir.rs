@@ -1,0 +1,86 @@
+//! The data folder: readable by its owner only, and so is every file in it that holds a secret.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The folder that holds everything an installation keeps.
+#[derive(Clone, Debug)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Makes the folder and its database file, or takes those that exist, and closes both to other users.
+    pub fn create(path: &Path) -> std::io::Result<Self> {
+        create_private(path)?;
+        let this = Self(path.to_path_buf());
+        // SQLite gives its log and shared-memory files the mode of the database, so it has to be right beforehand.
+        let database = this.database();
+        private_file().create(true).append(true).open(&database)?;
+        restrict(&database)?;
+        Ok(this)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn database(&self) -> PathBuf {
+        database_in(&self.0)
+    }
+
+    /// Which ports are in use, for scripts.
+    pub fn ports_file(&self) -> PathBuf {
+        self.0.join("ports.json")
+    }
+}
+
+pub fn database_in(folder: &Path) -> PathBuf {
+    folder.join("banter.db")
+}
+
+/// Makes a folder with mode 0700 and its missing parents with the usual one.
+pub fn create_private(path: &Path) -> std::io::Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    set_mode(path, 0o700)
+}
+
+/// Takes a file from everybody but its owner.
+pub fn restrict(path: &Path) -> std::io::Result<()> {
+    set_mode(path, 0o600)
+}
+
+/// Writes a file whole or not at all, with mode 0600.
+pub fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file = private_file().create(true).write(true).truncate(true).open(&partial)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&partial, path)
+}
+
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_path: &Path, _mode: u32) -> std::io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! The event stream (server-sent events, HTML Living Standard §9.2).
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{self, KeepAlive, Sse};
+use banter_protocol::rest::{ErrorBody, SnapshotEvent};
+use futures_util::Stream;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::AppState;
+use super::auth::SignedIn;
+use super::error::ApiError;
+use crate::ambient;
+use crate::events::{EventId, Numbered, Subscription};
+use crate::service::sessions::SessionKey;
+
+/// Comments this often keep proxies from closing an idle stream.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How often a stream looks whether its session still lives, beside being told: another process may have ended it.
+const SESSION_CHECK: Duration = Duration::from_secs(15);
+
+/// Follows what happens to channels and the people in them.
+///
+/// Events: `snapshot`, `channel_created`, `channel_updated`, `channel_moved`, `channel_deleted`, `participant_joined`,
+/// `participant_updated`, `participant_left`, `speaking`. Applying an event twice does no harm. The stream ends with the
+/// session.
+#[utoipa::path(get, operation_id = "stream_events", path = "/events", tag = "events",
+    params(("Last-Event-ID" = Option<String>, Header, description = "Resumes after this event if it is still known")),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = String, description = "The events"),
+        (status = 401, body = ErrorBody, description = "`unauthorized`"),
+    ))]
+pub async fn stream(
+    State(app): State<AppState>,
+    SignedIn(caller): SignedIn,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
+    let last_seen: Option<EventId> =
+        headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    // The subscription comes before the snapshot, so that nothing can fall between the two.
+    let subscription = app.events.subscribe(last_seen);
+    let snapshot = match subscription.missed {
+        Some(_) => None,
+        None => Some(SnapshotEvent { channels: app.channels.list().await? }),
+    };
+    let (sender, receiver) = mpsc::channel(16);
+    tokio::spawn(feed(app, caller.session, subscription, snapshot, sender));
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive))
+}
+
+type Sink = mpsc::Sender<Result<sse::Event, Infallible>>;
+
+/// Feeds one stream until its reader, its session or the program ends.
+async fn feed(
+    app: AppState,
+    session: SessionKey,
+    mut subscription: Subscription,
+    snapshot: Option<SnapshotEvent>,
+    sink: Sink,
+) {
+    let mut endings = app.sessions.endings();
+    let mut ending = app.ending.clone();
+    let mut session_check = tokio::time::interval(SESSION_CHECK);
+    let first = snapshot.map(|snapshot| wire("snapshot", subscription.since, &snapshot));
+    let missed = subscription.missed.take().unwrap_or_default();
+    for event in first.into_iter().chain(missed.iter().map(|numbered| wire_numbered(numbered))) {
+        if sink.send(Ok(event)).await.is_err() {
+            return;
+        }
+    }
+    loop {
+        tokio::select! {
+            next = subscription.next() => {
+                // Who has fallen behind is cut off, comes back with the last id, and gets a snapshot.
+                let Some(Ok(numbered)) = next else { return };
+                if sink.send(Ok(wire_numbered(&numbered))).await.is_err() {
+                    return;
+                }
+            }
+            _ = endings.changed() => {
+                if !lives(&app, session).await { return }
+            }
+            _ = session_check.tick() => {
+                if !lives(&app, session).await { return }
+            }
+            () = sink.closed() => return,
+            () = ended(&mut ending) => return,
+        }
+    }
+}
+
+async fn lives(app: &AppState, session: SessionKey) -> bool {
+    matches!(app.sessions.caller(session, ambient::now().wall).await, Ok(Some(_)))
+}
+
+async fn ended(ending: &mut watch::Receiver<bool>) {
+    // A sender that is gone means the same as one that says so.
+    let _ = ending.wait_for(|ending| *ending).await;
+}
+
+fn wire_numbered(numbered: &Numbered) -> sse::Event {
+    wire(numbered.event.name(), numbered.id, &numbered.event)
+}
+
+fn wire(name: &str, id: EventId, data: &impl serde::Serialize) -> sse::Event {
+    let data = serde_json::to_string(data).expect("events have string keys only");
+    sse::Event::default().event(name).id(id.to_string()).data(data)
+}

@@ -1,0 +1,107 @@
+//! The HTTP face of the program: the REST API, the event stream, the web app, and the LiveKit doors beside them.
+
+mod auth;
+mod body;
+mod channels;
+mod error;
+mod events;
+mod health;
+mod invites;
+mod openapi;
+mod reached;
+mod security;
+mod tokens;
+mod users;
+mod web_app;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header;
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::trace::TraceLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::events::EventHub;
+use crate::service::accounts::Accounts;
+use crate::service::channels::Channels;
+use crate::service::invites::Invites;
+use crate::service::sessions::Sessions;
+use crate::service::voice::Voice;
+use crate::store::Database;
+use error::ApiError;
+pub use openapi::document;
+pub use reached::Site;
+
+/// The largest request body of the API: far above any real one.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// What the handlers reach for.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    pub accounts: Accounts,
+    pub sessions: Sessions,
+    pub invites: Invites,
+    pub channels: Channels,
+    pub voice: Voice,
+    pub events: EventHub,
+    pub database: Database,
+    pub site: Arc<Site>,
+    /// True once the program is about to end: long answers stop.
+    pub ending: watch::Receiver<bool>,
+    /// False once the media workers have stopped.
+    pub media_runs: watch::Receiver<bool>,
+}
+
+/// Everything this program answers to over HTTP. `signal` holds the LiveKit doors, which take access tokens in place
+/// of sessions.
+pub fn router(state: AppState, signal: Router) -> Router {
+    let (api, _) = api().split_for_parts();
+    let policy = security::Policy::new(state.site.public_url());
+    let api = api
+        .fallback(|| async { ApiError::not_found() })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(axum::middleware::map_response(security::never_store));
+    Router::new()
+        .nest("/api", api)
+        .merge(health::router())
+        .fallback(web_app::serve)
+        .layer(CompressionLayer::new())
+        .layer(axum::middleware::map_response_with_state(policy, security::add_headers))
+        .with_state(state)
+        .merge(signal)
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_failure(()))
+}
+
+/// The routes under `/api`, with their description.
+fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(auth::setup_state))
+        .routes(routes!(auth::set_up))
+        .routes(routes!(auth::register))
+        .routes(routes!(auth::log_in))
+        .routes(routes!(auth::log_out))
+        .routes(routes!(auth::me))
+        .routes(routes!(auth::change_password))
+        .routes(routes!(invites::list, invites::create))
+        .routes(routes!(invites::look_up, invites::delete))
+        .routes(routes!(users::list))
+        .routes(routes!(channels::list, channels::create))
+        .routes(routes!(channels::update, channels::delete))
+        .routes(routes!(tokens::create))
+        .routes(routes!(events::stream))
+        .routes(routes!(openapi::serve))
+}
+
+/// A request's span. Paths are given as patterns and queries not at all: both can hold secrets.
+fn span(request: &axum::extract::Request) -> tracing::Span {
+    let route = request.extensions().get::<axum::extract::MatchedPath>().map_or("", |path| path.as_str());
+    let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("");
+    tracing::info_span!("http", method = %request.method(), route, agent)
+}

@@ -1,0 +1,68 @@
+//! Access tokens for voice channels.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use banter_protocol::rest::{ChannelId, UnixMillis, User};
+use banter_protocol::token::{ApiKeys, Claims, VideoGrant};
+
+use crate::signal::Rooms;
+use crate::store::{self, Database, StoreError};
+
+/// Long enough for an evening: a token is checked at the join and at reconnects only.
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(6 * 3600);
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Voice {
+    database: Database,
+    rooms: Rooms,
+    keys: ApiKeys,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("this channel does not exist; it may have been deleted")]
+    Unknown,
+    #[error(
+        "this channel is full ({0} people); wait for somebody to leave, or ask an admin to raise its limit"
+    )]
+    Full(u32),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Voice {
+    pub fn new(database: Database, rooms: Rooms, keys: ApiKeys) -> Self {
+        Self { database, rooms, keys }
+    }
+
+    /// Signs a token for one channel. Whether there is a place is asked here for a clear answer early, and decided at
+    /// the join. Who is inside already may have another: it takes no further place.
+    pub async fn token(&self, caller: &User, id: ChannelId, now: UnixMillis) -> Result<String, TokenError> {
+        let row = id.clone();
+        let channel = self.database.read(move |tx| store::channels::by_id(tx, &row)).await?;
+        let channel = channel.ok_or(TokenError::Unknown)?;
+        let inside = self.rooms.presence().remove(id.as_str()).unwrap_or_default();
+        let rejoins = inside.iter().any(|entry| entry.user_id == caller.id.as_str());
+        if !rejoins && self.rooms.occupancy(id.as_str()) >= channel.max_participants as usize {
+            return Err(TokenError::Full(channel.max_participants));
+        }
+        let signed_at = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.0).unwrap_or_default());
+        Ok(self.keys.sign(&claims(caller, &id), signed_at, TOKEN_LIFETIME))
+    }
+}
+
+fn claims(caller: &User, channel: &ChannelId) -> Claims {
+    Claims {
+        banter_channel: true,
+        video: Some(VideoGrant {
+            room_join: true,
+            room: channel.as_str().to_owned(),
+            can_publish: Some(true),
+            can_subscribe: Some(true),
+            can_update_own_metadata: Some(true),
+            ..VideoGrant::default()
+        }),
+        ..Claims::for_room(caller.id.as_str(), &caller.username, channel.as_str())
+    }
+}

@@ -1,0 +1,23 @@
+/**
+ * Waits until `condition` answers something true, and answers that. Errors count as "not yet".
+ * Past `within` milliseconds it throws, with what `seen` tells about the last look.
+ */
+export async function until(what, within, condition, seen = async () => undefined) {
+  const deadline = performance.now() + within;
+  for (;;) {
+    let failure;
+    try {
+      const answer = await condition();
+      if (answer) return answer;
+    } catch (error) {
+      failure = error;
+    }
+    if (performance.now() > deadline) {
+      const last = await Promise.resolve(seen()).catch(String);
+      throw new Error(`not within ${within} ms: ${what}; seen: ${JSON.stringify(last)}; ${failure ?? ''}`);
+    }
+    await pause(25);
+  }
+}
+
+export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

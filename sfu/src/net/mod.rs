@@ -1,7 +1,9 @@
 //! The driver: sockets, threads and the clock. The only part of the crate with any of the three.
 
+mod batch;
 mod handle;
 
+pub use batch::{MediaSocket, ReceiveBatch, Received, SocketCounters};
 pub use handle::{
     Command, ConnectionMode, Event, FailReason, JoinError, JoinSpec, MediaHandle, NegotiationError,
     OfferOutcome, PeerConnection, Permissions, RoomHandle, Speaker, TrackFormat, TrackSpec,

@@ -1,0 +1,104 @@
+//! One datagram per call, through the standard library: for systems other than Linux.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+use super::{Arrival, MAX_DATAGRAM, ReceiveBatch, SocketCounters};
+use crate::Outbox;
+
+#[derive(Debug)]
+pub(super) struct Io {
+    /// The socket speaks IPv6, in which IPv4 is mapped.
+    ipv6: bool,
+}
+
+impl Io {
+    pub fn new(_socket: &socket2::Socket, ipv6: bool) -> io::Result<Self> {
+        Ok(Self { ipv6 })
+    }
+
+    pub fn receive(
+        &mut self,
+        socket: &mio::net::UdpSocket,
+        batch: &mut ReceiveBatch,
+        counters: &mut SocketCounters,
+    ) -> io::Result<()> {
+        for buffer in &mut batch.buffers {
+            let (len, from) = match receive_one(socket, buffer, counters) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // What has arrived before is delivered first; the error comes again if it lasts.
+                Err(_) if !batch.received.is_empty() => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            // A buffer filled to its end may have been too short; no media datagram is that long.
+            let oversized = len == MAX_DATAGRAM;
+            counters.oversized += u64::from(oversized);
+            counters.received += u64::from(!oversized);
+            counters.received_bytes += if oversized { 0 } else { len as u64 };
+            let len = if oversized { 0 } else { len };
+            batch.received.push(Arrival { from: canonical(from), to: None, len });
+        }
+        Ok(())
+    }
+
+    pub fn send(&mut self, socket: &mio::net::UdpSocket, outbox: &Outbox, counters: &mut SocketCounters) {
+        for (at, transmit) in outbox.iter().enumerate() {
+            let to = if self.ipv6 { mapped(transmit.to) } else { transmit.to };
+            counters.send_calls += 1;
+            match socket.send_to(transmit.payload, to) {
+                Ok(len) => {
+                    counters.sent += 1;
+                    counters.sent_bytes += len as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    counters.dropped += (outbox.len() - at) as u64;
+                    return;
+                }
+                Err(_) => counters.failed += 1,
+            }
+        }
+    }
+}
+
+/// Receives past the errors that concern some earlier datagram of ours: they end with the answer that caused them.
+fn receive_one(
+    socket: &mio::net::UdpSocket,
+    buffer: &mut [u8],
+    counters: &mut SocketCounters,
+) -> io::Result<(usize, SocketAddr)> {
+    loop {
+        counters.receive_calls += 1;
+        match socket.recv_from(buffer) {
+            Err(error) if is_of_a_peer(&error) => {}
+            received => return received,
+        }
+    }
+}
+
+fn is_of_a_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
+    };
+    matches!(
+        error.kind(),
+        ConnectionRefused | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable
+    )
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketAddr::new(IpAddr::V4(v4), v6.port()),
+            None => SocketAddr::V6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id())),
+        },
+        SocketAddr::V4(_) => address,
+    }
+}
+
+fn mapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => SocketAddr::new(IpAddr::V6(v4.ip().to_ipv6_mapped()), v4.port()),
+        SocketAddr::V6(_) => address,
+    }
+}

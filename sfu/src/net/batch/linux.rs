@@ -118,6 +118,10 @@ impl Io {
             counters.oversized += u64::from(oversized);
             counters.received += u64::from(!oversized);
             counters.received_bytes += len as u64;
+            #[cfg_attr(
+                target_env = "gnu",
+                expect(clippy::unnecessary_cast, reason = "musl has a narrower type")
+            )]
             let control_len = (message.msg_hdr.msg_controllen as usize).min(CONTROL_LEN);
             batch.received.push(match self.names[at].decode() {
                 Some(from) => Arrival { from, to: destination(&self.controls[at].bytes[..control_len]), len },

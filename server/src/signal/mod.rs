@@ -3,13 +3,21 @@
 //! Each room is one value, a sans-IO core, owned by one task. Sockets, media workers and the HTTP API reach it only
 //! through messages.
 
+mod actor;
+mod client;
+mod connect;
 mod presence;
+mod room;
 mod rooms;
+mod socket;
+mod translate;
 
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::get;
 use futures_util::future::BoxFuture;
+use tower_http::cors::{Any, CorsLayer};
 
 pub use presence::{PresenceEntry, PresenceEvent};
 pub use rooms::Rooms;
@@ -63,5 +71,19 @@ pub trait ChannelDirectory: Send + Sync {
 
 /// The signalling routes: `/rtc`, `/rtc/v1` and their `validate`.
 pub fn router(rooms: Rooms) -> Router {
-    Router::new().with_state(rooms)
+    // Any origin may read any answer: a browser that cannot read a refusal takes the server for unreachable. What these
+    // routes do is decided by a token that no browser sends by itself.
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(Any)
+        .allow_headers(Any)
+        .expose_headers(Any)
+        .max_age(Duration::from_secs(86_400));
+    Router::new()
+        .route("/rtc", get(connect::rtc))
+        .route("/rtc/v1", get(connect::rtc_v1))
+        .route("/rtc/validate", get(connect::validate_rtc))
+        .route("/rtc/v1/validate", get(connect::validate_v1))
+        .with_state(rooms)
+        .layer(cors)
 }

@@ -1,14 +1,28 @@
-//! The registry of rooms: finds or opens the actor of a room by its name.
+//! The registry of rooms: finds or opens the task of a room by its name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use banter_protocol::sid::NodeSid;
+use banter_protocol::token::{ApiKeys, Claims, VideoGrant};
 use banter_sfu::net::MediaHandle;
-use tokio::sync::mpsc;
+use banter_sfu::{ParticipantKey, RoomKey};
+use futures_util::future;
+use livekit_protocol::signal_request;
+use rand::SeedableRng;
+use rand::rngs::{StdRng, SysRng};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument, info_span};
 
+use super::actor::{self, Actor, RoomMessage, SOCKET_QUEUE, ToSocket};
 use super::presence::PresenceBoard;
-use super::{ChannelDirectory, CloseReason, PresenceEntry, PresenceEvent, SignalConfig};
+use super::room::{JoinIntent, JoinRefusal, Room, RoomSettings, Server};
+use super::{ChannelDirectory, ChannelLimits, CloseReason, PresenceEntry, PresenceEvent, SignalConfig};
+
+/// Messages that may wait for a room's task. Clients that send more wait.
+const INBOX: usize = 256;
 
 /// Every room of this process. Cheap to clone.
 #[derive(Clone)]
@@ -18,20 +32,76 @@ pub struct Rooms {
 
 struct Shared {
     config: SignalConfig,
+    server: Arc<Server>,
     media: MediaHandle,
     channels: Arc<dyn ChannelDirectory>,
-    presence: PresenceBoard,
+    presence: Arc<PresenceBoard>,
+    registry: Mutex<Registry>,
+}
+
+struct Registry {
+    rooms: BTreeMap<String, OpenRoom>,
+    /// Channels that were deleted while a join may have been on its way. Their ids are never used again.
+    deleted: BTreeSet<String>,
+    shutting_down: bool,
+    opened: u32,
+    rng: StdRng,
+}
+
+#[derive(Clone, Debug)]
+struct OpenRoom {
+    key: RoomKey,
+    inbox: mpsc::Sender<RoomMessage>,
+    occupancy: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum JoinError {
+    #[error("requested room does not exist")]
+    NoRoom,
+    #[error(transparent)]
+    Refused(#[from] JoinRefusal),
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+/// One client's place in a room. Dropping it tells the room that the client's socket is gone.
+#[derive(Debug)]
+pub(super) struct Session {
+    participant: ParticipantKey,
+    room: mpsc::Sender<RoomMessage>,
 }
 
 impl Rooms {
+    /// # Panics
+    /// When `config` has no API key: nobody could ever join.
     pub fn new(
         config: SignalConfig,
         media: MediaHandle,
         channels: Arc<dyn ChannelDirectory>,
         presence: mpsc::UnboundedSender<PresenceEvent>,
     ) -> Self {
-        let presence = PresenceBoard::new(presence);
-        Self { shared: Arc::new(Shared { config, media, channels, presence }) }
+        let keys = ApiKeys::new(config.api_keys.clone()).expect("the configuration has an API key");
+        let mut rng = StdRng::try_from_rng(&mut SysRng).expect("the system has randomness");
+        let program = format!("banter {}", config.version);
+        let server = Arc::new(Server { node: NodeSid::random(&mut rng), program, keys });
+        let registry = Registry {
+            rooms: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            shutting_down: false,
+            opened: 0,
+            rng,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                server,
+                media,
+                channels,
+                presence: Arc::new(PresenceBoard::new(presence)),
+                registry: Mutex::new(registry),
+            }),
+        }
     }
 
     /// Who is inside each channel at this moment. Channels with nobody inside are absent.
@@ -41,23 +111,181 @@ impl Rooms {
 
     /// How many participants count towards the limit of `room`.
     pub fn occupancy(&self, room: &str) -> usize {
-        self.shared.presence.snapshot().get(room).map_or(0, Vec::len)
+        let registry = self.registry();
+        registry.rooms.get(room).map_or(0, |room| room.occupancy.load(Ordering::Relaxed))
     }
 
-    /// Disconnects everyone in `room` and ends it. Unknown rooms are ignored.
+    /// Disconnects everyone in `room`, ends it, and waits until its clients have been told. Unknown rooms are ignored.
     pub async fn close_room(&self, room: &str, reason: CloseReason) {
-        tracing::debug!(room, ?reason, "closing a room");
+        let open = {
+            let mut registry = self.registry();
+            if reason == CloseReason::ChannelDeleted {
+                registry.deleted.insert(room.to_owned());
+            }
+            registry.rooms.remove(room)
+        };
+        if let Some(open) = open {
+            open.close(reason).await;
+        }
     }
 
-    /// Tells everyone in every room that the server ends, and waits until they have been told.
+    /// Tells everyone in every room that the server ends, and waits until they have been told. Nobody joins after it.
     pub async fn shutdown(&self) {
-        tracing::debug!(dev = self.shared.config.dev, "closing all rooms");
+        let open = {
+            let mut registry = self.registry();
+            registry.shutting_down = true;
+            std::mem::take(&mut registry.rooms)
+        };
+        future::join_all(open.values().map(|room| room.close(CloseReason::Shutdown))).await;
+    }
+
+    pub(super) fn keys(&self) -> &ApiKeys {
+        &self.shared.server.keys
+    }
+
+    /// Whether a participant would get in, without letting it in.
+    pub(super) async fn admits(&self, claims: &Claims, grant: &VideoGrant) -> Result<(), JoinError> {
+        let channel = self.channel(claims, grant).await?;
+        let Some(open) = self.registry().rooms.get(&grant.room).cloned() else { return Ok(()) };
+        let (reply, answer) = oneshot::channel();
+        let message = RoomMessage::Admits {
+            claims: Box::new(claims.clone()),
+            grant: Box::new(grant.clone()),
+            limit: channel.map(|channel| channel.max_participants),
+            reply,
+        };
+        // A room that ends at this moment would be opened anew.
+        if open.inbox.send(message).await.is_err() {
+            return Ok(());
+        }
+        Ok(answer.await.unwrap_or(Ok(()))?)
+    }
+
+    /// Lets a participant into its room, which is opened if need be. What the room has to say to the client comes out
+    /// of the receiver, the join response first.
+    pub(super) async fn join(
+        &self,
+        intent: JoinIntent,
+    ) -> Result<(Session, mpsc::Receiver<ToSocket>), JoinError> {
+        let channel = self.channel(&intent.claims, &intent.grant).await?;
+        let limit = channel.as_ref().map(|channel| channel.max_participants);
+        loop {
+            let open = self.open(&intent, channel.as_ref())?;
+            let (socket, queue) = mpsc::channel(SOCKET_QUEUE);
+            let (reply, answer) = oneshot::channel();
+            let message = RoomMessage::Join { intent: Box::new(intent.clone()), limit, socket, reply };
+            if open.inbox.send(message).await.is_ok() {
+                match answer.await {
+                    Ok(Ok(participant)) => return Ok((Session { participant, room: open.inbox }, queue)),
+                    Ok(Err(JoinRefusal::Closing)) | Err(_) => {}
+                    Ok(Err(refusal)) => return Err(refusal.into()),
+                }
+            }
+            // The room has just ended; its successor takes the participant.
+            self.forget(&intent.grant.room, open.key);
+        }
+    }
+
+    /// The channel that a token is for. `None` for other rooms, which only tokens that Banter did not issue may name.
+    async fn channel(&self, claims: &Claims, grant: &VideoGrant) -> Result<Option<ChannelLimits>, JoinError> {
+        let channel = self.shared.channels.channel(&grant.room).await;
+        if channel.is_none() && claims.banter_channel { Err(JoinError::NoRoom) } else { Ok(channel) }
+    }
+
+    fn open(&self, intent: &JoinIntent, channel: Option<&ChannelLimits>) -> Result<OpenRoom, JoinError> {
+        let mut registry = self.registry();
+        if registry.shutting_down {
+            return Err(JoinError::ShuttingDown);
+        }
+        let name = &intent.grant.room;
+        if channel.is_some() && registry.deleted.contains(name) {
+            return Err(JoinError::NoRoom);
+        }
+        if let Some(open) = registry.rooms.get(name) {
+            return Ok(open.clone());
+        }
+        registry.opened += 1;
+        let key = RoomKey(registry.opened.into());
+        let rng = StdRng::from_rng(&mut registry.rng);
+        let settings = self.settings(intent, channel);
+        let room = Room::new(key, settings, self.shared.server.clone(), rng, actor::now());
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let occupancy = Arc::new(AtomicUsize::new(0));
+        let media = self.shared.media.open_room(key);
+        let actor = Actor::new(room, media, messages, self.shared.presence.clone(), occupancy.clone());
+        let open = OpenRoom { key, inbox, occupancy };
+        registry.rooms.insert(name.clone(), open.clone());
+        let (rooms, ended) = (self.clone(), name.clone());
+        let run = async move {
+            actor.run().await;
+            rooms.forget(&ended, key);
+        };
+        tokio::spawn(run.instrument(info_span!("room", name)));
+        Ok(open)
+    }
+
+    /// The settings of a room that this join opens: the token may bring some.
+    fn settings(&self, intent: &JoinIntent, channel: Option<&ChannelLimits>) -> RoomSettings {
+        let config = &self.shared.config;
+        let asked = intent.claims.room_config.clone().unwrap_or_default();
+        let timeout = |asked: u32, default| {
+            if asked > 0 { std::time::Duration::from_secs(asked.into()) } else { default }
+        };
+        RoomSettings {
+            name: intent.grant.room.clone(),
+            is_channel: channel.is_some(),
+            empty_timeout: timeout(asked.empty_timeout, config.empty_timeout),
+            departure_timeout: timeout(asked.departure_timeout, config.departure_timeout),
+            max_participants: channel.map_or(asked.max_participants, |channel| channel.max_participants),
+            metadata: asked.metadata,
+        }
+    }
+
+    /// Takes a room that has ended off the list, unless its successor is already on it.
+    fn forget(&self, name: &str, key: RoomKey) {
+        let mut registry = self.registry();
+        if registry.rooms.get(name).is_some_and(|room| room.key == key) {
+            registry.rooms.remove(name);
+        }
+    }
+
+    fn registry(&self) -> std::sync::MutexGuard<'_, Registry> {
+        self.shared.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenRoom {
+    async fn close(&self, reason: CloseReason) {
+        let (done, closed) = oneshot::channel();
+        if self.inbox.send(RoomMessage::Close { reason, done }).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+impl Session {
+    /// Passes a request of the client on. Waits while the room is busy, which slows this client down.
+    pub(super) async fn request(&self, message: signal_request::Message) {
+        // A room that is over has told the socket to close.
+        let _ = self
+            .room
+            .send(RoomMessage::Request { participant: self.participant, message: Box::new(message) })
+            .await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let message = RoomMessage::SignalClosed { participant: self.participant };
+        if let Err(mpsc::error::TrySendError::Full(message)) = self.room.try_send(message) {
+            let room = self.room.clone();
+            tokio::spawn(async move { room.send(message).await });
+        }
     }
 }
 
 impl fmt::Debug for Rooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { config: _, media, channels: _, presence } = &*self.shared;
-        f.debug_struct("Rooms").field("media", media).field("presence", presence).finish()
+        f.debug_struct("Rooms").field("open", &self.registry().rooms.keys()).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,274 @@
+//! The task that owns a room: it carries messages to the room and carries out what the room wants. It has no rules of
+//! its own.
+#![expect(clippy::disallowed_methods, reason = "the driver owns the clock")]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use banter_protocol::token::{Claims, VideoGrant};
+use banter_sfu::ParticipantKey;
+use banter_sfu::net::{Event, JoinError, NegotiationError, OfferOutcome, RoomHandle};
+use futures_util::StreamExt;
+use futures_util::future::{self, poll_immediate};
+use futures_util::stream::FuturesOrdered;
+use livekit_protocol::{SignalResponse, signal_request};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+use tokio::time::sleep_until;
+use tracing::{debug, warn};
+
+use super::CloseReason;
+use super::presence::PresenceBoard;
+use super::room::{JoinIntent, JoinRefusal, MediaCommand, Now, Output, Room};
+
+/// Messages that may wait for one client's socket. A client that reads so slowly is cut off.
+pub(super) const SOCKET_QUEUE: usize = 2048;
+/// How long the end of a room waits for its sockets to send their last messages.
+const FAREWELL_TIME: Duration = Duration::from_secs(1);
+
+/// What reaches a room's task.
+#[derive(Debug)]
+pub(super) enum RoomMessage {
+    /// Would this participant get in?
+    Admits {
+        claims: Box<Claims>,
+        grant: Box<VideoGrant>,
+        limit: Option<u32>,
+        reply: oneshot::Sender<Result<(), JoinRefusal>>,
+    },
+    Join {
+        intent: Box<JoinIntent>,
+        limit: Option<u32>,
+        socket: mpsc::Sender<ToSocket>,
+        reply: oneshot::Sender<Result<ParticipantKey, JoinRefusal>>,
+    },
+    Request {
+        participant: ParticipantKey,
+        message: Box<signal_request::Message>,
+    },
+    SignalClosed {
+        participant: ParticipantKey,
+    },
+    Close {
+        reason: CloseReason,
+        /// Answered when everyone has been told.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// What reaches a client's socket.
+#[derive(Debug)]
+pub(super) enum ToSocket {
+    Message(Arc<SignalResponse>),
+    /// Close, once everything before has been sent.
+    HangUp,
+}
+
+/// What the media plane answered. Answers come in the order of the commands.
+enum Answered {
+    Joined(ParticipantKey, Result<(), JoinError>),
+    Offer(ParticipantKey, u32, Result<OfferOutcome, NegotiationError>),
+    Answer(ParticipantKey, Result<(), NegotiationError>),
+}
+
+pub(super) struct Actor {
+    pub(super) room: Room,
+    pub(super) media: RoomHandle,
+    pub(super) events: mpsc::UnboundedReceiver<Event>,
+    pub(super) inbox: mpsc::Receiver<RoomMessage>,
+    pub(super) presence: Arc<PresenceBoard>,
+    /// Read by the registry.
+    pub(super) occupancy: Arc<AtomicUsize>,
+    answers: FuturesOrdered<Pin<Box<dyn Future<Output = Answered> + Send>>>,
+    sockets: BTreeMap<ParticipantKey, mpsc::Sender<ToSocket>>,
+    /// Sockets that have been told to close.
+    departing: Vec<mpsc::Sender<ToSocket>>,
+    closers: Vec<oneshot::Sender<()>>,
+}
+
+impl Actor {
+    pub(super) fn new(
+        room: Room,
+        media: (RoomHandle, mpsc::UnboundedReceiver<Event>),
+        inbox: mpsc::Receiver<RoomMessage>,
+        presence: Arc<PresenceBoard>,
+        occupancy: Arc<AtomicUsize>,
+    ) -> Self {
+        let (media, events) = media;
+        Self {
+            room,
+            media,
+            events,
+            inbox,
+            presence,
+            occupancy,
+            answers: FuturesOrdered::new(),
+            sockets: BTreeMap::new(),
+            departing: Vec::new(),
+            closers: Vec::new(),
+        }
+    }
+
+    /// Runs until the room is over.
+    pub(super) async fn run(mut self) {
+        while self.carry_out().await {
+            let now = now();
+            match self.room.poll_timeout() {
+                Some(at) if at <= now.instant => self.room.handle_timeout(now),
+                at => self.wait(at).await,
+            }
+        }
+        self.say_farewell().await;
+    }
+
+    async fn wait(&mut self, until: Option<Instant>) {
+        let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+        tokio::select! {
+            Some(answered) = self.answers.next() => self.handle_answered(answered),
+            Some(event) = self.events.recv() => self.room.handle_media_event(event, now()),
+            Some(message) = self.inbox.recv() => self.handle_message(message),
+            () = sleep_until(until.into()) => {}
+        }
+    }
+
+    fn handle_answered(&mut self, answered: Answered) {
+        match answered {
+            Answered::Joined(participant, result) => {
+                self.room.handle_media_joined(participant, result, now());
+            }
+            Answered::Offer(participant, id, result) => {
+                self.room.handle_offer_outcome(participant, id, result, now());
+            }
+            Answered::Answer(participant, result) => {
+                self.room.handle_answer_outcome(participant, result, now());
+            }
+        }
+    }
+
+    fn handle_message(&mut self, message: RoomMessage) {
+        match message {
+            RoomMessage::Admits { claims, grant, limit, reply } => {
+                let _ = reply.send(self.room.admits(&claims, &grant, limit));
+            }
+            RoomMessage::Join { intent, limit, socket, reply } => {
+                let result = self.room.handle_join(*intent, limit, now());
+                if let Ok(participant) = result {
+                    self.sockets.insert(participant, socket);
+                }
+                // Who no longer waits for the answer has dropped its end of the socket too.
+                let _ = reply.send(result);
+            }
+            RoomMessage::Request { participant, message } => {
+                self.room.handle_request(participant, *message, now());
+            }
+            RoomMessage::SignalClosed { participant } => {
+                self.sockets.remove(&participant);
+                self.room.handle_signal_closed(participant, now());
+            }
+            RoomMessage::Close { reason, done } => {
+                self.closers.push(done);
+                self.room.handle_close(reason, now());
+            }
+        }
+    }
+
+    /// Does what the room wants. Returns whether the room goes on.
+    async fn carry_out(&mut self) -> bool {
+        while let Some(output) = self.room.poll_output() {
+            match output {
+                Output::Send { to, message } => self.send(to, message),
+                Output::HangUp { participant } => self.hang_up(participant),
+                Output::Media(command) => self.command(command).await,
+                Output::Presence(event) => self.presence.record(event),
+                Output::Closed => return false,
+            }
+        }
+        self.occupancy.store(self.room.occupancy(), Ordering::Relaxed);
+        true
+    }
+
+    fn send(&mut self, to: ParticipantKey, message: Arc<SignalResponse>) {
+        let Some(socket) = self.sockets.get(&to) else { return };
+        match socket.try_send(ToSocket::Message(message)) {
+            Ok(()) => return,
+            Err(TrySendError::Full(_)) => {
+                warn!(participant = %to, "a client reads too slowly and is cut off");
+            }
+            Err(TrySendError::Closed(_)) => debug!(participant = %to, "a client's socket is gone"),
+        }
+        self.sockets.remove(&to);
+        self.room.handle_signal_closed(to, now());
+    }
+
+    fn hang_up(&mut self, participant: ParticipantKey) {
+        let Some(socket) = self.sockets.remove(&participant) else { return };
+        // A full queue ends by itself when this sender is dropped.
+        if socket.try_send(ToSocket::HangUp).is_ok() {
+            self.departing.retain(|socket| !socket.is_closed());
+            self.departing.push(socket);
+        }
+    }
+
+    async fn command(&mut self, command: MediaCommand) {
+        let media = self.media.clone();
+        match command {
+            MediaCommand::Join(spec) => {
+                let participant = spec.participant;
+                self.ask(async move { Answered::Joined(participant, media.join(spec).await) }).await;
+            }
+            MediaCommand::Offer { participant, id, sdp } => {
+                let offer =
+                    async move { Answered::Offer(participant, id, media.offer(participant, sdp).await) };
+                self.ask(offer).await;
+            }
+            MediaCommand::Answer { participant, sdp } => {
+                self.ask(async move { Answered::Answer(participant, media.answer(participant, sdp).await) })
+                    .await;
+            }
+            MediaCommand::Leave { participant } => media.leave(participant),
+            MediaCommand::Trickle { participant, connection, candidate } => {
+                media.trickle(participant, connection, candidate);
+            }
+            MediaCommand::Publish { participant, track } => media.publish(participant, track),
+            MediaCommand::SetMuted { participant, track, muted } => {
+                media.set_muted(participant, track, muted);
+            }
+            MediaCommand::Subscribe { participant, track } => media.subscribe(participant, track),
+            MediaCommand::Unsubscribe { participant, track } => media.unsubscribe(participant, track),
+            MediaCommand::SetPaused { participant, track, paused } => {
+                media.set_paused(participant, track, paused);
+            }
+            MediaCommand::CloseRoom => media.close(),
+        }
+    }
+
+    /// Sends a command that has an answer. Polled once here, so that it goes out before whatever comes next.
+    async fn ask(&mut self, command: impl Future<Output = Answered> + Send + 'static) {
+        let mut command: Pin<Box<dyn Future<Output = Answered> + Send>> = Box::pin(command);
+        match poll_immediate(&mut command).await {
+            Some(answered) => self.answers.push_back(Box::pin(future::ready(answered))),
+            None => self.answers.push_back(command),
+        }
+    }
+
+    /// Lets the sockets send what is queued, then tells those who wait that the room is over.
+    async fn say_farewell(mut self) {
+        self.occupancy.store(0, Ordering::Relaxed);
+        // Messages that arrive from here on are dropped with their reply channels, which their senders notice.
+        self.inbox.close();
+        let closed = future::join_all(self.departing.iter().map(mpsc::Sender::closed));
+        let _ = tokio::time::timeout(FAREWELL_TIME, closed).await;
+        for done in self.closers {
+            let _ = done.send(());
+        }
+    }
+}
+
+pub(super) fn now() -> Now {
+    Now { instant: Instant::now(), wall: SystemTime::now() }
+}

@@ -1,0 +1,129 @@
+//! Every way in which a session or the room ends.
+
+use std::sync::Arc;
+
+use banter_sfu::ParticipantKey;
+use livekit_protocol::leave_request::Action;
+use livekit_protocol::{DisconnectReason, LeaveRequest, SignalResponse, signal_response};
+use tracing::info;
+
+use super::announce::update;
+use super::participant::{Signal, Stage};
+use super::{MediaCommand, Now, Output, Room, SIGNAL_GRACE, Timer};
+use crate::signal::CloseReason;
+use crate::signal::presence::{PresenceEntry, PresenceEvent};
+
+/// Before this protocol version a client does not replace a session by a newer one of the same identity.
+const REPLACES_BY_IDENTITY: i32 = 12;
+
+/// Why a session ends, and what its client should do then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::signal) struct Ending {
+    pub(super) reason: DisconnectReason,
+    pub(super) action: Action,
+}
+
+impl Ending {
+    pub(super) const CLIENT_INITIATED: Self = Self::disconnect(DisconnectReason::ClientInitiated);
+    pub(super) const DUPLICATE_IDENTITY: Self = Self::disconnect(DisconnectReason::DuplicateIdentity);
+    pub(super) const JOIN_FAILURE: Self = Self::disconnect(DisconnectReason::JoinFailure);
+    pub(super) const ROOM_CLOSED: Self = Self::disconnect(DisconnectReason::RoomClosed);
+    pub(super) const SIGNAL_CLOSE: Self = Self::disconnect(DisconnectReason::SignalClose);
+    /// The client's idea of the session is not ours: it should join afresh.
+    pub(in crate::signal) const STATE_MISMATCH: Self = Self::reconnect(DisconnectReason::StateMismatch);
+
+    pub(super) const fn disconnect(reason: DisconnectReason) -> Self {
+        Self { reason, action: Action::Disconnect }
+    }
+
+    pub(super) const fn reconnect(reason: DisconnectReason) -> Self {
+        Self { reason, action: Action::Reconnect }
+    }
+
+    pub(in crate::signal) fn message(self) -> SignalResponse {
+        let leave = LeaveRequest {
+            // What clients before protocol 13 read.
+            can_reconnect: self.action != Action::Disconnect,
+            reason: self.reason.into(),
+            action: self.action.into(),
+            regions: None,
+        };
+        SignalResponse { message: Some(signal_response::Message::Leave(leave)) }
+    }
+}
+
+impl Room {
+    /// The client's socket is gone. While media flows, the client has a moment to come back.
+    pub(in crate::signal) fn handle_signal_closed(&mut self, key: ParticipantKey, now: Now) {
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        match participant.stage {
+            Stage::Joined => {
+                self.remove(key, Ending::SIGNAL_CLOSE, now);
+            }
+            Stage::Active => {
+                let until = now.instant + SIGNAL_GRACE;
+                participant.signal = Signal::Lost { until };
+                self.timers.insert((until, Timer::SignalGrace(key)));
+            }
+        }
+    }
+
+    /// Ends the room for everyone in it.
+    pub(in crate::signal) fn handle_close(&mut self, reason: CloseReason, now: Now) {
+        let reason = match reason {
+            CloseReason::ChannelDeleted => DisconnectReason::RoomDeleted,
+            CloseReason::Shutdown => DisconnectReason::ServerShutdown,
+        };
+        self.close_with(Ending::disconnect(reason), now);
+    }
+
+    /// Ends a session. Returns the presence that it leaves to the session that replaces it, if one does.
+    pub(super) fn remove(&mut self, key: ParticipantKey, ending: Ending, now: Now) -> Option<PresenceEntry> {
+        self.send_shared(key, Arc::new(ending.message()));
+        let mut participant = self.participants.remove(&key)?;
+        info!(participant = participant.sid.as_str(), reason = ending.reason.as_str_name(), "left");
+        self.outputs.push_back(Output::HangUp { participant: key });
+
+        // Before media goes, so that no client sees a track vanish without knowing why.
+        let replaced = ending == Ending::DUPLICATE_IDENTITY;
+        if !participant.grant.hidden {
+            let farewell = update(vec![participant.farewell(ending.reason)]);
+            for other in self.keys_of_all() {
+                if !replaced || self.participants[&other].client.protocol < REPLACES_BY_IDENTITY {
+                    self.send_shared(other, farewell.clone());
+                }
+            }
+        }
+        for &track in participant.publications.keys() {
+            self.forget_track(track);
+        }
+        self.unannounced.remove(&key);
+        self.media(MediaCommand::Leave { participant: key });
+
+        if self.speakers.remove(&key).is_some() {
+            self.tell_presence_of_speakers();
+        }
+        let presence = participant.presence.take();
+        if !replaced {
+            self.presence_left(presence.as_ref(), ending.reason);
+            self.empty_since(now);
+        }
+        self.count(now);
+        presence.filter(|_| replaced)
+    }
+
+    fn presence_left(&mut self, presence: Option<&PresenceEntry>, reason: DisconnectReason) {
+        let Some(entry) = presence else { return };
+        self.presence(PresenceEvent::Left {
+            channel: self.settings.name.clone(),
+            user_id: entry.user_id.clone(),
+            reason: reason.as_str_name().to_ascii_lowercase(),
+        });
+    }
+
+    fn empty_since(&mut self, now: Now) {
+        if self.occupancy() == 0 {
+            self.expire_at(now.instant + self.settings.departure_timeout);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! One participant's session in a room.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Instant, SystemTime};
+
+use banter_protocol::sid::ParticipantSid;
+use banter_protocol::token::{Claims, VideoGrant};
+use banter_sfu::TrackKey;
+use banter_sfu::net::{ConnectionMode, PeerConnection, Permissions};
+use livekit_protocol::participant_info::{Kind, State};
+use livekit_protocol::{AddTrackRequest, ClientInfo, DisconnectReason, ParticipantInfo};
+
+use super::listeners::Listeners;
+use super::publication::Publication;
+use crate::signal::presence::PresenceEntry;
+use crate::signal::translate;
+
+/// Set by the web app while it plays nothing.
+const DEAFENED: &str = "deafened";
+
+#[derive(Debug)]
+pub(super) struct Participant {
+    pub(super) sid: ParticipantSid,
+    /// What the token says, with later changes of name, metadata and attributes. The grant is kept apart.
+    pub(super) claims: Claims,
+    pub(super) grant: VideoGrant,
+    pub(super) client: ClientInfo,
+    pub(super) mode: ConnectionMode,
+    pub(super) joined_at: SystemTime,
+    pub(super) stage: Stage,
+    pub(super) signal: Signal,
+    /// Grows with each change that others are told of.
+    pub(super) version: u32,
+    pub(super) auto_subscribe: bool,
+    /// Announced and published tracks.
+    pub(super) publications: BTreeMap<TrackKey, Publication>,
+    /// Tracks that wait until another one of the same client id is unpublished.
+    pub(super) queued: BTreeMap<String, VecDeque<AddTrackRequest>>,
+    pub(super) subscriptions: Subscriptions,
+    /// Who may subscribe to this participant's tracks.
+    pub(super) listeners: Listeners,
+    /// Offers made on the subscriber connection; the last one's id.
+    pub(super) offers: u32,
+    /// What the channel's presence last said of this participant.
+    pub(super) presence: Option<PresenceEntry>,
+}
+
+/// How far the session has come. It never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Joined,
+    /// The primary connection has come up.
+    Active,
+}
+
+/// The client's end of signalling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    Open,
+    /// The socket closed without goodbye; media may still flow.
+    Lost {
+        until: Instant,
+    },
+}
+
+/// What a participant wants to hear.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    /// Wishes that differ from the participant's auto-subscription.
+    pub(super) wishes: BTreeMap<TrackKey, bool>,
+    /// What the media plane has been asked for.
+    pub(super) active: BTreeSet<TrackKey>,
+    /// Tracks not to be forwarded for the time being. May be set before the subscription exists.
+    pub(super) paused: BTreeSet<TrackKey>,
+}
+
+impl Participant {
+    pub(super) fn identity(&self) -> &str {
+        self.claims.identity()
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        translate::participant_kind(&self.claims.kind)
+    }
+
+    /// Dependents serve others: they neither fill a room nor keep it open.
+    pub(super) fn is_dependent(&self) -> bool {
+        is_dependent(&self.claims, &self.grant)
+    }
+
+    pub(super) fn is_publisher(&self) -> bool {
+        self.publications.values().any(Publication::is_published)
+    }
+
+    /// The connection whose coming up makes the participant active.
+    pub(super) fn primary(&self) -> PeerConnection {
+        if self.is_subscriber_primary() { PeerConnection::Subscriber } else { PeerConnection::Publisher }
+    }
+
+    pub(super) fn is_subscriber_primary(&self) -> bool {
+        self.mode == ConnectionMode::Dual && self.client.protocol > 2 && self.grant.may_subscribe()
+    }
+
+    pub(super) fn may(&self) -> Permissions {
+        Permissions { publish: self.grant.may_publish(), subscribe: self.grant.may_subscribe() }
+    }
+
+    /// What everyone is told of this participant.
+    pub(super) fn info(&self) -> ParticipantInfo {
+        let state = match self.stage {
+            Stage::Joined => State::Joined,
+            Stage::Active => State::Active,
+        };
+        let joined_at_ms = translate::unix_millis(self.joined_at);
+        let published = self.publications.values().filter(|publication| publication.is_published());
+        ParticipantInfo {
+            sid: self.sid.to_string(),
+            identity: self.identity().to_owned(),
+            state: state.into(),
+            tracks: published.map(|publication| publication.info.clone()).collect(),
+            metadata: self.claims.metadata.clone(),
+            joined_at: joined_at_ms / 1000,
+            joined_at_ms,
+            name: self.claims.name.clone(),
+            version: self.version,
+            permission: Some(translate::permission(&self.grant)),
+            is_publisher: self.is_publisher(),
+            kind: self.kind().into(),
+            attributes: self.claims.attributes.clone().into_iter().collect(),
+            kind_details: translate::kind_details(&self.claims.kind_details),
+            client_protocol: self.client.client_protocol,
+            capabilities: self.client.capabilities.clone(),
+            ..ParticipantInfo::default()
+        }
+    }
+
+    /// The last thing that others are told of this participant.
+    pub(super) fn farewell(&self, reason: DisconnectReason) -> ParticipantInfo {
+        ParticipantInfo {
+            state: State::Disconnected.into(),
+            tracks: Vec::new(),
+            is_publisher: false,
+            version: self.version + 1,
+            disconnect_reason: reason.into(),
+            ..self.info()
+        }
+    }
+
+    pub(super) fn presence_entry(&self, speaking: bool) -> PresenceEntry {
+        let name = if self.claims.name.is_empty() { self.identity() } else { &self.claims.name };
+        PresenceEntry {
+            user_id: self.identity().to_owned(),
+            name: name.to_owned(),
+            joined_at_ms: translate::unix_millis(self.joined_at),
+            muted: !self.publications.values().any(Publication::is_open_microphone),
+            deafened: self.claims.attributes.get(DEAFENED).is_some_and(|value| value == "true"),
+            speaking,
+        }
+    }
+}
+
+pub(super) fn is_dependent(claims: &Claims, grant: &VideoGrant) -> bool {
+    grant.recorder
+        || grant.agent
+        || matches!(translate::participant_kind(&claims.kind), Kind::Agent | Kind::Egress)
+}

@@ -1,0 +1,113 @@
+//! One client's WebSocket: frames in and out, keep-alive, and the end.
+//!
+//! The socket decides nothing about the session; it carries messages between the client and its room.
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use banter_protocol::signal::{Frame, Framing};
+use livekit_protocol::{SignalRequest, SignalResponse};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tracing::debug;
+
+use super::actor::ToSocket;
+use super::rooms::Session;
+
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// A client that takes longer to take a message is gone, or may as well be.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Three pings without a sign of life: the connection is half open.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// Why a socket's work is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Ours to close, after everything was sent.
+    Finished,
+    /// The client closed, broke the protocol, or cannot be reached.
+    Lost(&'static str),
+}
+
+/// Serves one client until either side ends. The session tells the room when it is dropped.
+pub(super) async fn run(mut socket: WebSocket, session: Session, mut queue: mpsc::Receiver<ToSocket>) {
+    match serve(&mut socket, &session, &mut queue).await {
+        End::Finished => close(&mut socket).await,
+        End::Lost(why) => debug!(why, "a client's socket ended"),
+    }
+}
+
+/// Says one message to a client and closes.
+pub(super) async fn turn_away(mut socket: WebSocket, message: SignalResponse) {
+    if send(&mut socket, &message, Framing::Binary).await {
+        close(&mut socket).await;
+    }
+}
+
+async fn serve(socket: &mut WebSocket, session: &Session, queue: &mut mpsc::Receiver<ToSocket>) -> End {
+    let mut framing = Framing::default();
+    let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heard_at = Instant::now();
+    loop {
+        tokio::select! {
+            outgoing = queue.recv() => match outgoing {
+                Some(ToSocket::Message(message)) => {
+                    if !send(socket, &message, framing).await {
+                        return End::Lost("it takes no more messages");
+                    }
+                }
+                Some(ToSocket::HangUp) | None => return End::Finished,
+            },
+            incoming = socket.recv() => {
+                heard_at = Instant::now();
+                let frame = match incoming {
+                    Some(Ok(Message::Binary(bytes))) => Frame::Binary(bytes.into()),
+                    Some(Ok(Message::Text(text))) => Frame::Text(text.as_str().to_owned()),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                    Some(Ok(Message::Close(_))) | None => return End::Lost("the client closed it"),
+                    Some(Err(_)) => return End::Lost("it broke"),
+                };
+                framing = frame.framing();
+                let Ok(SignalRequest { message }) = frame.decode() else {
+                    return End::Lost("the client sent something else than a request");
+                };
+                // A request of a kind that this version does not know is none.
+                if let Some(message) = message {
+                    session.request(message).await;
+                }
+            }
+            _ = pings.tick() => {
+                if !write(socket, Message::Ping(Default::default())).await {
+                    return End::Lost("it takes no pings");
+                }
+            }
+            () = sleep_until(heard_at + SILENCE_TIMEOUT) => return End::Lost("the client is silent"),
+        }
+    }
+}
+
+async fn send(socket: &mut WebSocket, message: &SignalResponse, framing: Framing) -> bool {
+    match Frame::encode(message, framing) {
+        Ok(Frame::Binary(bytes)) => write(socket, Message::Binary(bytes.into())).await,
+        Ok(Frame::Text(text)) => write(socket, Message::Text(text.into())).await,
+        Err(error) => {
+            debug!(%error, "a message cannot be written");
+            true
+        }
+    }
+}
+
+async fn write(socket: &mut WebSocket, message: Message) -> bool {
+    matches!(timeout(WRITE_TIMEOUT, socket.send(message)).await, Ok(Ok(())))
+}
+
+async fn close(socket: &mut WebSocket) {
+    let frame = CloseFrame { code: close_code::NORMAL, reason: "".into() };
+    if !write(socket, Message::Close(Some(frame))).await {
+        return;
+    }
+    // Until the client has answered, closing the connection could cost it what was sent last.
+    let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
+    let _ = timeout(WRITE_TIMEOUT, answered).await;
+}

@@ -1,0 +1,80 @@
+import { UserPlus } from "lucide-react";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { canManage, type User } from "./api/client";
+import { IconButton } from "./components/IconButton";
+import { Notice } from "./components/Notice";
+import { CallNotices } from "./features/call/CallNotices";
+import { CallStrip } from "./features/call/CallStrip";
+import { OwnPanel } from "./features/call/OwnPanel";
+import { Stage } from "./features/call/Stage";
+import { useVoice, useVoiceClient } from "./features/call/useVoice";
+import { ChannelList } from "./features/channels/ChannelList";
+import { useChannels, useLiveChannels, useStreamState } from "./features/channels/useChannels";
+import { InviteDialog } from "./features/invites/InviteDialog";
+import { SettingsDialog } from "./features/settings/SettingsDialog";
+import { Logo } from "./features/sign-in/Logo";
+import { useSignOut } from "./features/sign-in/useSession";
+import { callChannel } from "./voice/client";
+
+/** The app for somebody who is signed in: channels and oneself on the left, the call on the right. */
+export function Shell({ me }: { me: User }) {
+  const { t } = useTranslation();
+  const voice = useVoice();
+  const client = useVoiceClient();
+  const channels = useChannels().data ?? [];
+  const lost = useStreamState((stream) => stream.state === "lost");
+  const signOut = useSignOut();
+  const [dialog, setDialog] = useState<"invite" | "settings" | null>(null);
+  const close = () => setDialog(null);
+  useLiveChannels();
+
+  return (
+    <div className="flex h-full">
+      <div className="flex h-full w-full shrink-0 flex-col bg-side md:w-72 md:border-r md:border-line">
+        <div className="flex h-14 shrink-0 items-center justify-between pr-2 pl-4">
+          <Logo className="text-base" />
+          {canManage(me) && (
+            <IconButton label={t("invites.create")} onClick={() => setDialog("invite")} data-testid="invite-create">
+              <UserPlus />
+            </IconButton>
+          )}
+        </div>
+        {lost && (
+          <Notice tone="warn" className="mx-2 mb-2" data-testid="stream-lost">
+            {t("stream.lost")}
+          </Notice>
+        )}
+        <ChannelList me={me} />
+        <CallNotices
+          voice={voice}
+          onEnableSound={() => client.enablePlayback()}
+          onRetryMicrophone={() => client.retryMicrophone()}
+        />
+        <CallStrip
+          call={voice.call}
+          channelName={channels.find((channel) => channel.id === callChannel(voice.call))?.name}
+          onLeave={() => client.leave()}
+          onRetry={(channelId) => client.join(channelId)}
+        />
+        <OwnPanel
+          me={me}
+          voice={voice}
+          onToggleMute={() => client.toggleMute()}
+          onToggleDeafen={() => client.toggleDeafen()}
+          onRetryMicrophone={() => client.retryMicrophone()}
+          onSettings={() => setDialog("settings")}
+          onSignOut={() => {
+            client.leave();
+            signOut.mutate();
+          }}
+        />
+      </div>
+      <div className="hidden min-w-0 flex-1 md:flex">
+        <Stage me={me} channels={channels} />
+      </div>
+      {dialog === "invite" && <InviteDialog onClose={close} />}
+      {dialog === "settings" && <SettingsDialog me={me} onClose={close} />}
+    </div>
+  );
+}

@@ -1,0 +1,29 @@
+import { queryOptions } from "@tanstack/react-query";
+import { api, body, type User } from "./client";
+import { ProblemError } from "./problem";
+
+/**
+ * Set while somebody is signed in at this browser. The cookie itself is out of reach for scripts, and asking the
+ * server without one would be answered with an error on every first visit.
+ */
+const SIGNED_IN = "banter.signed-in";
+
+export const meQuery = queryOptions({
+  queryKey: ["me"],
+  queryFn: async (): Promise<User | null> => {
+    if (localStorage.getItem(SIGNED_IN) === null) return null;
+    try {
+      return await body(api.GET("/api/auth/me"));
+    } catch (error) {
+      if (!(error instanceof ProblemError) || error.problem.code !== "unauthorized") throw error;
+      rememberSignedIn(false);
+      return null;
+    }
+  },
+  staleTime: Number.POSITIVE_INFINITY,
+});
+
+export function rememberSignedIn(signedIn: boolean) {
+  if (signedIn) localStorage.setItem(SIGNED_IN, "1");
+  else localStorage.removeItem(SIGNED_IN);
+}

@@ -1,0 +1,44 @@
+import { useTranslation } from "react-i18next";
+import { Button } from "../../components/Button";
+import { Notice } from "../../components/Notice";
+import type { VoiceSnapshot } from "../../voice/client";
+import { ProblemNotice } from "../problem/ProblemNotice";
+
+export type CallNoticesProps = { voice: VoiceSnapshot; onEnableSound: () => void; onRetryMicrophone: () => void };
+
+/** What keeps a running call from being heard, each with the way out. */
+export function CallNotices({ voice, onEnableSound, onRetryMicrophone }: CallNoticesProps) {
+  const { t } = useTranslation();
+  const { microphone } = voice;
+  return (
+    <div className="flex flex-col gap-2 px-2 pb-2 empty:hidden">
+      {voice.playbackBlocked && (
+        <Notice
+          tone="warn"
+          data-testid="playback-blocked"
+          actions={
+            <Button variant="primary" className="h-8" onClick={onEnableSound} data-testid="enable-sound">
+              {t("call.enableSound")}
+            </Button>
+          }
+        >
+          {t("call.soundBlocked")}
+        </Notice>
+      )}
+      {microphone.state === "failed" && (
+        <ProblemNotice
+          tone="warn"
+          problem={microphone.problem}
+          actions={
+            microphone.problem.code !== "insecure_origin" && (
+              <Button className="h-8" onClick={onRetryMicrophone}>
+                {t("action.tryAgain")}
+              </Button>
+            )
+          }
+        />
+      )}
+      {microphone.state === "silent" && <ProblemNotice tone="warn" problem={{ code: "microphone_silent" }} />}
+    </div>
+  );
+}

@@ -1,0 +1,116 @@
+import { PhoneOff, Radio, TriangleAlert } from "lucide-react";
+import type { ReactNode } from "react";
+import { useTranslation } from "react-i18next";
+import { Button } from "../../components/Button";
+import { classes } from "../../components/classes";
+import { IconButton } from "../../components/IconButton";
+import { Spinner } from "../../components/Spinner";
+import { never } from "../../never";
+import type { CallState } from "../../voice/client";
+import { ProblemNotice } from "../problem/ProblemNotice";
+import { useSecondsSince } from "./useSecondsSince";
+
+export type CallStripProps = {
+  call: CallState;
+  /** Name of the channel that the call is about. */
+  channelName: string | undefined;
+  onLeave: () => void;
+  onRetry: (channelId: string) => void;
+};
+
+/** How the call stands, above one's own panel. Always in the page, so that changes are read out. */
+export function CallStrip(props: CallStripProps) {
+  return (
+    <section
+      role="status"
+      data-testid="call-state"
+      data-state={props.call.state}
+      className={classes(props.call.state === "idle" ? "sr-only" : "border-t border-line px-3 py-2.5")}
+    >
+      <State {...props} />
+    </section>
+  );
+}
+
+function State({ call, channelName, onLeave, onRetry }: CallStripProps) {
+  const { t } = useTranslation();
+  switch (call.state) {
+    case "idle":
+      return <span>{t("call.idle")}</span>;
+    case "connecting":
+      return (
+        <Line
+          icon={<Spinner className="size-4.5 text-soft" />}
+          title={t("call.connecting")}
+          below={channelName}
+          onLeave={onLeave}
+        />
+      );
+    case "connected":
+      return (
+        <Line
+          icon={<Radio aria-hidden className="size-4.5 text-speech" />}
+          title={t("call.connected")}
+          below={channelName}
+          onLeave={onLeave}
+        />
+      );
+    case "reconnecting":
+      return <Reconnecting since={call.since} channelName={channelName} onLeave={onLeave} />;
+    case "failed":
+      return (
+        <>
+          <Line
+            icon={<TriangleAlert aria-hidden className="size-4.5 text-danger" />}
+            title={t("call.failed")}
+            below={channelName}
+            onLeave={onLeave}
+          />
+          <ProblemNotice
+            problem={call.problem}
+            className="mt-2"
+            actions={
+              <Button variant="plain" className="h-8" onClick={() => onRetry(call.channelId)}>
+                {t("action.tryAgain")}
+              </Button>
+            }
+          />
+        </>
+      );
+    default:
+      return never(call);
+  }
+}
+
+type ReconnectingProps = { since: number; channelName: string | undefined; onLeave: () => void };
+
+function Reconnecting({ since, channelName, onLeave }: ReconnectingProps) {
+  const { t } = useTranslation();
+  const seconds = useSecondsSince(since);
+  return (
+    <Line
+      icon={<Spinner className="size-4.5 text-warn" />}
+      title={<span className="text-warn tabular-nums">{t("call.reconnecting", { seconds })}</span>}
+      below={channelName}
+      onLeave={onLeave}
+    />
+  );
+}
+
+type LineProps = { icon: ReactNode; title: ReactNode; below: string | undefined; onLeave: () => void };
+
+function Line({ icon, title, below, onLeave }: LineProps) {
+  const { t } = useTranslation();
+  return (
+    <div className="flex items-center gap-2.5">
+      {icon}
+      <div className="min-w-0 flex-1 leading-tight">
+        <div className="font-medium">{title}</div>
+        {below && <div className="truncate text-xs text-soft">{below}</div>}
+      </div>
+      <IconButton label={t("call.leave")} onClick={onLeave} data-testid="call-leave">
+        <PhoneOff />
+      </IconButton>
+    </div>
+  );
+}

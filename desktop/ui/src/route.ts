@@ -1,0 +1,39 @@
+import { useMemo, useSyncExternalStore } from "react";
+
+/** The pages. Codes travel in the fragment, which browsers send to nobody. */
+export type Route = { page: "app" } | { page: "setup"; code: string } | { page: "invite"; code: string };
+
+export function parseRoute(url: URL): Route {
+  const fragment = decodeURIComponent(url.hash.slice(1));
+  switch (url.pathname.replace(/\/+$/, "")) {
+    case "/setup":
+      return {
+        page: "setup",
+        code: new URLSearchParams(url.hash.slice(1)).get("code") ?? url.searchParams.get("code") ?? "",
+      };
+    case "/invite":
+      return { page: "invite", code: fragment };
+    default:
+      return { page: "app" };
+  }
+}
+
+export function useRoute(): Route {
+  const href = useSyncExternalStore(subscribe, () => window.location.href);
+  return useMemo(() => parseRoute(new URL(href)), [href]);
+}
+
+/** Replaces the address: a used code has no place in the history. */
+export function goTo(path: string) {
+  window.history.replaceState(null, "", path);
+  window.dispatchEvent(new PopStateEvent("popstate"));
+}
+
+function subscribe(listener: () => void): () => void {
+  window.addEventListener("popstate", listener);
+  window.addEventListener("hashchange", listener);
+  return () => {
+    window.removeEventListener("popstate", listener);
+    window.removeEventListener("hashchange", listener);
+  };
+}

@@ -1,0 +1,63 @@
+import type { Problem } from "../api/problem";
+
+/** Where the call is. The fields are those that the state has. */
+export type CallState =
+  | { state: "idle" }
+  | { state: "connecting"; channelId: string }
+  | { state: "connected"; channelId: string }
+  | { state: "reconnecting"; channelId: string; since: number }
+  | { state: "failed"; channelId: string; problem: Problem };
+
+export type MicrophoneState =
+  | { state: "off" }
+  | { state: "opening" }
+  | { state: "live" }
+  /** Open, but every sample is zero: a hardware switch, or muted by the system. */
+  | { state: "silent" }
+  | { state: "failed"; problem: Problem };
+
+/** A person in the same call, as the media connection shows them. */
+export type CallPerson = {
+  userId: string;
+  name: string;
+  muted: boolean;
+  deafened: boolean;
+  speaking: boolean;
+};
+
+export type VoiceSnapshot = {
+  call: CallState;
+  /** What the person at this screen has chosen; it outlives a call. */
+  muted: boolean;
+  deafened: boolean;
+  microphone: MicrophoneState;
+  /** The browser refuses to play sound until the page is clicked. */
+  playbackBlocked: boolean;
+  /** Everyone in the call including oneself, by user id; empty outside of calls. */
+  people: ReadonlyMap<string, CallPerson>;
+};
+
+/**
+ * The one way in which the interface talks to voice. A snapshot is immutable: it is replaced when something changes, so
+ * that comparing references is enough. No method throws; failures are part of the snapshot.
+ */
+export interface VoiceClient {
+  snapshot(): VoiceSnapshot;
+  /** Calls `listener` after each change; returns the way to stop. */
+  subscribe(listener: () => void): () => void;
+  /** Leaves the present call, then joins this one. Call it from a click: browsers tie sound to one. */
+  join(channelId: string): void;
+  /** Leaves the call, or dismisses the failure that ended it. */
+  leave(): void;
+  toggleMute(): void;
+  toggleDeafen(): void;
+  /** Opens the microphone again after a failure. */
+  retryMicrophone(): void;
+  /** Starts playback that the browser has blocked. Call it from a click. */
+  enablePlayback(): void;
+}
+
+/** The channel that a call is about, if any. */
+export function callChannel(call: CallState): string | null {
+  return call.state === "idle" ? null : call.channelId;
+}

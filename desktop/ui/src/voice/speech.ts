@@ -1,0 +1,39 @@
+/** A window of samples: root mean square and largest magnitude, both in [0, 1]. */
+export type Level = { rms: number; peak: number };
+
+/** Speech starts above this level … (dBFS, root mean square) */
+const SPEECH_START = -48;
+/** … and ends below this one, so that a level between the two does not flicker. */
+const SPEECH_END = -54;
+/** How long the ring outlives the last sound, in milliseconds: pauses between words are shorter. */
+const HOLD = 250;
+/** A microphone that delivers nothing but zeros for this long, in milliseconds, is switched off somewhere. */
+const SILENCE_LIMIT = 4_000;
+
+/** Turns levels into "speaks" and "is quiet", at once on the way up and after a hold on the way down. */
+export class SpeechDetector {
+  #lastHeard: number | null = null;
+
+  /** Takes the level at `now` (milliseconds, any origin) and says whether the person speaks. */
+  hear(level: Level, now: number): boolean {
+    const decibels = 20 * Math.log10(level.rms);
+    if (decibels > (this.#lastHeard === null ? SPEECH_START : SPEECH_END)) this.#lastHeard = now;
+    if (this.#lastHeard !== null && now - this.#lastHeard > HOLD) this.#lastHeard = null;
+    return this.#lastHeard !== null;
+  }
+}
+
+/** Tells a quiet room (some noise is always there) from a microphone that is off. */
+export class SilenceWatch {
+  #zeroSince: number | null = null;
+
+  hear(level: Level, now: number): boolean {
+    if (level.peak > 0) this.#zeroSince = null;
+    else this.#zeroSince ??= now;
+    return this.#zeroSince !== null && now - this.#zeroSince > SILENCE_LIMIT;
+  }
+
+  reset() {
+    this.#zeroSince = null;
+  }
+}

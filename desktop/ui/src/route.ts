@@ -4,17 +4,25 @@ import { useMemo, useSyncExternalStore } from "react";
 export type Route = { page: "app" } | { page: "setup"; code: string } | { page: "invite"; code: string };
 
 export function parseRoute(url: URL): Route {
-  const fragment = decodeURIComponent(url.hash.slice(1));
+  const fragment = url.hash.slice(1);
   switch (url.pathname.replace(/\/+$/, "")) {
-    case "/setup":
-      return {
-        page: "setup",
-        code: new URLSearchParams(url.hash.slice(1)).get("code") ?? url.searchParams.get("code") ?? "",
-      };
+    case "/setup": {
+      const code = new URLSearchParams(fragment).get("code") ?? url.searchParams.get("code");
+      return { page: "setup", code: code ?? "" };
+    }
     case "/invite":
-      return { page: "invite", code: fragment };
+      return { page: "invite", code: decoded(fragment) };
     default:
       return { page: "app" };
+  }
+}
+
+/** A link may have been mangled on its way; what cannot be decoded is left for the server to refuse. */
+function decoded(fragment: string): string {
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    return fragment;
   }
 }
 

@@ -18,7 +18,7 @@ export const useSetupNeeded = () => useQuery(setupQuery).data?.needed ?? false;
 export const useInvite = (code: string) =>
   useQuery({
     queryKey: ["invite", code],
-    queryFn: () => body(api.GET("/api/invites/{code}", { params: { path: { code } } })),
+    queryFn: () => body(api.GET("/api/invites/{invite}", { params: { path: { invite: code } } })),
   });
 
 export const useSignIn = () => useOpenSession((credentials) => api.POST("/api/auth/login", { body: credentials }));

@@ -30,6 +30,8 @@ struct Section {
     content: Content,
     /// The peer has sent on it at some time.
     peer_sent: bool,
+    /// What the peer sends here had a track before. If that is withdrawn, another takes its place only by name.
+    had_track: bool,
     usage: Usage,
 }
 
@@ -48,6 +50,27 @@ enum Usage {
 }
 
 impl Answerer {
+    pub fn has_remote(&self) -> bool {
+        self.peer.is_some()
+    }
+
+    pub fn missing_sections(&self, outgoing: &[Outgoing]) -> u32 {
+        let wanted: HashSet<TrackKey> = outgoing.iter().map(|track| track.track).collect();
+        let usable =
+            |section: &&Section| matches!(section.usage, Usage::Idle | Usage::Released | Usage::Sending(_));
+        let usable = self.sections.iter().filter(usable).count();
+        u32::try_from(wanted.len().saturating_sub(usable)).unwrap_or(u32::MAX)
+    }
+
+    pub fn is_outdated(&self, outgoing: &[Outgoing]) -> bool {
+        let wanted: HashSet<TrackKey> = outgoing.iter().map(|track| track.track).collect();
+        let sent = |section: &Section| match section.usage {
+            Usage::Sending(track) => Some(track),
+            Usage::Closed | Usage::Idle | Usage::Released | Usage::Receiving(_) => None,
+        };
+        wanted != self.sections.iter().filter_map(sent).collect()
+    }
+
     pub fn restarts_ice(&self, sdp: &str) -> bool {
         let Ok(offer) = parse::description(sdp) else { return false };
         let remote = Bundle::of(&offer).and_then(|b| section::transport(&offer, &b, Setup::ActPass));
@@ -70,13 +93,11 @@ impl Answerer {
         let mut sections = self.offered(&offer, &bundle, ice_restart);
         let dropped = bind_incoming(&mut sections, &self.sections, incoming);
         let (unplaced, needs_reoffer) = bind_outgoing(&mut sections, outgoing);
-        let sdp = print(&mut self.origin, local, role, &offer, &bundle, &sections, incoming, outgoing);
-
+        self.sections = sections;
         self.peer = Some(Peer::of(&remote));
         self.role = Some(role);
-        self.sections = sections;
         Ok(Answered {
-            sdp,
+            sdp: self.print(local, role, &offer, &bundle, incoming, outgoing),
             remote,
             ice_restart,
             receiving: self.receiving(incoming),
@@ -93,8 +114,9 @@ impl Answerer {
         let place = |wanted: &dyn Fn(&Section) -> bool| self.sections.iter().position(wanted);
         let index = place(&|s| s.usage == bound)
             .or_else(|| place(&|s| waits(s) && s.cid() == Some(&incoming.cid)))
-            .or_else(|| place(&waits))?;
+            .or_else(|| place(&|s| waits(s) && !s.had_track))?;
         self.sections[index].usage = bound;
+        self.sections[index].had_track = true;
         // The answer went out without RED, since nobody knew whether this track may use it.
         self.sections[index].received(&Incoming { red: false, ..incoming.clone() })
     }
@@ -113,12 +135,11 @@ impl Answerer {
     }
 
     /// The sections of the offer with the use that follows from the peer's directions and from the last answer.
-    fn offered(&self, offer: &Description<'_>, bundle: &Bundle, ice_restart: bool) -> Vec<Section> {
+    fn offered(&self, offer: &Description<'_>, bundle: &Bundle<'_>, ice_restart: bool) -> Vec<Section> {
         let before: HashMap<&str, &Section> = self.sections.iter().map(|s| (s.mid.0.as_str(), s)).collect();
-        let section = |(index, media): (usize, &parse::Media<'_>)| {
-            let mid = media.attributes.value("mid").unwrap_or_default();
+        let section = |(index, &mid): (usize, &&str)| {
             let content = section::content(offer, bundle, index);
-            let before = before.get(mid);
+            let before = before.get(mid).copied();
             let sends = matches!(&content, Content::Audio(audio) if audio.direction.sends());
             let peer_sent = sends || before.is_some_and(|before| before.peer_sent);
             let usage = match (&content, before.map(|before| before.usage)) {
@@ -133,9 +154,10 @@ impl Answerer {
                 (Content::Audio(_), _) => Usage::Idle,
                 (Content::Foreign | Content::Data | Content::Refused, _) => Usage::Closed,
             };
-            Section { mid: Mid(mid.to_owned()), content, peer_sent, usage }
+            let had_track = sends && before.is_some_and(|before| before.had_track);
+            Section { mid: Mid(mid.to_owned()), content, peer_sent, had_track, usage }
         };
-        offer.media.iter().enumerate().map(section).collect()
+        bundle.mids.iter().enumerate().map(section).collect()
     }
 
     fn receiving(&self, incoming: &[Incoming]) -> Vec<ReceiveSection> {
@@ -161,6 +183,45 @@ impl Answerer {
             _ => None,
         };
         self.sections.iter().filter_map(section).collect()
+    }
+
+    fn print(
+        &mut self,
+        local: &LocalDescription,
+        role: Role,
+        offer: &Description<'_>,
+        bundle: &Bundle<'_>,
+        incoming: &[Incoming],
+        outgoing: &[Outgoing],
+    ) -> String {
+        let incoming: HashMap<TrackKey, &Incoming> =
+            incoming.iter().map(|track| (track.track, track)).collect();
+        let outgoing: HashMap<TrackKey, &Outgoing> =
+            outgoing.iter().map(|track| (track.track, track)).collect();
+        let tag = bundle.mids[bundle.tag];
+        let accepted = bundle.mids.iter().enumerate().filter(|(index, _)| bundle.contains(*index));
+        let others = accepted.map(|(_, mid)| *mid).filter(|mid| *mid != tag);
+        let mids: Vec<&str> = std::iter::once(tag).chain(others).collect();
+        let mut printer = Printer::begin(&mut self.origin, local, role, bundle.is_group.then_some(&mids[..]));
+        for (media, section) in offer.media.iter().zip(&self.sections) {
+            let (mid, protocol) = (section.mid.0.as_str(), media.protocol);
+            match (&section.content, section.usage) {
+                (Content::Refused, _) => printer.refused(media.kind, protocol, media.formats[0], mid),
+                (Content::Foreign, _) => printer.foreign(media, mid),
+                (Content::Data, _) => printer.data(protocol, mid),
+                (Content::Audio(audio), Usage::Receiving(track)) => {
+                    let track = track.and_then(|track| incoming.get(&track).copied());
+                    printer.receiving(protocol, mid, audio, track);
+                }
+                (Content::Audio(audio), Usage::Sending(track)) => {
+                    printer.sending(protocol, mid, audio, outgoing[&track]);
+                }
+                (Content::Audio(audio), Usage::Closed | Usage::Idle | Usage::Released) => {
+                    printer.idle(protocol, mid, audio);
+                }
+            }
+        }
+        printer.finish()
     }
 }
 
@@ -212,8 +273,12 @@ fn bind_incoming(sections: &mut [Section], before: &[Section], incoming: &[Incom
     let had: Vec<TrackKey> = before.iter().filter_map(Section::received_track).collect();
     let seen: HashSet<TrackKey> = had.iter().copied().collect();
     let mut pending = incoming.iter().map(|t| t.track).filter(|t| !placed.contains(t) && !seen.contains(t));
-    for section in sections.iter_mut().filter(|section| section.usage == Usage::Receiving(None)) {
+    let waits = |section: &&mut Section| section.usage == Usage::Receiving(None) && !section.had_track;
+    for section in sections.iter_mut().filter(waits) {
         section.usage = Usage::Receiving(pending.next());
+    }
+    for section in sections.iter_mut() {
+        section.had_track |= section.received_track().is_some();
     }
     had.into_iter().filter(|track| announced.contains(track) && !placed.contains(track)).collect()
 }
@@ -248,43 +313,4 @@ fn bind_outgoing(sections: &mut [Section], outgoing: &[Outgoing]) -> (u32, bool)
     let released = sections.iter().filter(|section| section.usage == Usage::Released).count();
     let unplaced = u32::try_from(waiting.saturating_sub(released)).unwrap_or(u32::MAX);
     (unplaced, waiting > 0 && released > 0)
-}
-
-#[expect(clippy::too_many_arguments, reason = "one answer is made of all these, once")]
-fn print(
-    origin: &mut Origin,
-    local: &LocalDescription,
-    role: Role,
-    offer: &Description<'_>,
-    bundle: &Bundle,
-    sections: &[Section],
-    incoming: &[Incoming],
-    outgoing: &[Outgoing],
-) -> String {
-    let incoming: HashMap<TrackKey, &Incoming> = incoming.iter().map(|track| (track.track, track)).collect();
-    let outgoing: HashMap<TrackKey, &Outgoing> = outgoing.iter().map(|track| (track.track, track)).collect();
-    let accepted = |section: &&Section| !matches!(section.content, Content::Refused);
-    let tag = sections[bundle.tag].mid.0.as_str();
-    let others = sections.iter().filter(accepted).map(|s| s.mid.0.as_str()).filter(|mid| *mid != tag);
-    let mids: Vec<&str> = std::iter::once(tag).chain(others).collect();
-    let mut printer = Printer::begin(origin, local, role, bundle.is_group.then_some(&mids[..]));
-    for (media, section) in offer.media.iter().zip(sections) {
-        let (mid, protocol) = (section.mid.0.as_str(), media.protocol);
-        match (&section.content, section.usage) {
-            (Content::Refused, _) => printer.refused(media.kind, protocol, media.formats[0], mid),
-            (Content::Foreign, _) => printer.foreign(media, mid),
-            (Content::Data, _) => printer.data(protocol, mid),
-            (Content::Audio(audio), Usage::Receiving(track)) => {
-                let track = track.and_then(|track| incoming.get(&track).copied());
-                printer.receiving(protocol, mid, audio, track);
-            }
-            (Content::Audio(audio), Usage::Sending(track)) => {
-                printer.sending(protocol, mid, audio, outgoing[&track]);
-            }
-            (Content::Audio(audio), Usage::Closed | Usage::Idle | Usage::Released) => {
-                printer.idle(protocol, mid, audio);
-            }
-        }
-    }
-    printer.finish()
 }

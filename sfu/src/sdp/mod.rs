@@ -186,6 +186,32 @@ impl Negotiation {
         Self(Side::Offerer(offer::Offerer::default()))
     }
 
+    /// Whether the peer has described itself yet.
+    pub fn has_remote(&self) -> bool {
+        match &self.0 {
+            Side::Answerer(answerer) => answerer.has_remote(),
+            Side::Offerer(offerer) => offerer.has_remote(),
+        }
+    }
+
+    /// How many receiving sections the peer must add for all of `outgoing` to find one: those in use for other tracks
+    /// count as free, since they will be. Zero where we offer, for there we add them ourselves.
+    pub fn missing_sections(&self, outgoing: &[Outgoing]) -> u32 {
+        match &self.0 {
+            Side::Answerer(answerer) => answerer.missing_sections(outgoing),
+            Side::Offerer(_) => 0,
+        }
+    }
+
+    /// Whether another round would change which tracks are sent: one has no section yet, or is no longer wanted.
+    /// Tracks that the peer refused do not count.
+    pub fn is_outdated(&self, outgoing: &[Outgoing]) -> bool {
+        match &self.0 {
+            Side::Answerer(answerer) => answerer.is_outdated(outgoing),
+            Side::Offerer(offerer) => offerer.is_outdated(outgoing),
+        }
+    }
+
     /// Whether the peer's credentials in `sdp` are not those of its last description, so that ours must be new ones
     /// too (RFC 8445 §9). False for a first description and for one that cannot be read.
     pub fn restarts_ice(&self, sdp: &str) -> bool {

@@ -21,6 +21,7 @@ const AUDIO: Audio = Audio {
     opus: PayloadType(111),
     red: Some(PayloadType(63)),
     nack: true,
+    reduced_rtcp: true,
     audio_level_ext: None,
     mid_ext: None,
     cid: None,
@@ -58,6 +59,18 @@ impl Usage {
 }
 
 impl Offerer {
+    pub fn has_remote(&self) -> bool {
+        self.peer.is_some()
+    }
+
+    pub fn is_outdated(&self, outgoing: &[Outgoing]) -> bool {
+        let wanted: HashSet<TrackKey> = outgoing.iter().map(|track| track.track).collect();
+        let known: HashSet<TrackKey> = self.sections.iter().filter_map(|usage| usage.track()).collect();
+        let unwanted = |usage: &Usage| matches!(usage, Usage::Sending(track, _) if !wanted.contains(track));
+        let has_room = self.sections.len() < MAX_SECTIONS - 1 || self.sections.contains(&Usage::Idle);
+        self.sections.iter().any(unwanted) || (has_room && !wanted.is_subset(&known))
+    }
+
     pub fn create_offer(
         &mut self,
         local: &LocalDescription,

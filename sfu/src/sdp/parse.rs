@@ -9,8 +9,13 @@ use super::SdpError;
 const MAX_TEXT: usize = 512 * 1024;
 const MAX_LINES: usize = 32 * 1024;
 const MAX_LINE: usize = 8 * 1024;
+/// Attributes of one section, or of the session. Chromium's video sections have about 230.
+const MAX_ATTRIBUTES: usize = 1024;
 /// Media sections of one description, ours included: 100 participants with two tracks each fit twice.
 pub(super) const MAX_SECTIONS: usize = 512;
+
+/// There are 128 payload types.
+const MAX_FORMATS: usize = 128;
 
 /// A session description: its attributes and its media sections.
 #[derive(Debug)]
@@ -85,6 +90,9 @@ pub(super) fn description(text: &str) -> Result<Description<'_>, SdpError> {
                 return Err(SdpError::TooLarge("media sections"));
             }
             "m" => description.media.push(media(value).ok_or_else(|| malformed("bad media line"))?),
+            "a" if description.innermost().0.len() == MAX_ATTRIBUTES => {
+                return Err(SdpError::TooLarge("attributes"));
+            }
             "a" => description.innermost().0.push(value.split_once(':').unwrap_or((value, ""))),
             _ => {}
         }
@@ -113,7 +121,7 @@ fn media(value: &str) -> Option<Media<'_>> {
     // `port/count` is for layered multicast; the first port is enough (RFC 8866 §5.14).
     let port = port.split_once('/').map_or(port, |(first, _)| first).parse().ok()?;
     let protocol = words.next()?;
-    let formats: Vec<&str> = words.collect();
+    let formats: Vec<&str> = words.take(MAX_FORMATS).collect();
     (!formats.is_empty()).then_some(Media {
         kind,
         port,

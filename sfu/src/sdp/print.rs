@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
-use super::section::{AUDIO_LEVEL, Audio, MID, of_format};
+use super::section::{AUDIO_LEVEL, Audio, MID};
 use super::{Incoming, LocalDescription, Outgoing, parse::Media};
 use crate::PayloadType;
 
@@ -66,8 +66,6 @@ impl<'a> Printer<'a> {
         if let Some(mids) = bundle {
             printer.line(format_args!("a=group:BUNDLE {}", mids.join(" ")));
         }
-        printer.line(format_args!("a=extmap-allow-mixed"));
-        printer.line(format_args!("a=msid-semantic:WMS *"));
         printer.line(format_args!("a=ice-options:trickle"));
         printer.line(format_args!("a=fingerprint:sha-256 {}", local.fingerprint));
         printer
@@ -96,10 +94,10 @@ impl<'a> Printer<'a> {
         self.media(media.kind, media.protocol, format_args!("{format}"), mid);
         self.line(format_args!("a=inactive"));
         self.line(format_args!("a=rtcp-mux"));
-        let Ok(number) = format.parse() else { return };
         for name in ["rtpmap", "fmtp"] {
-            for value in media.attributes.values(name).filter_map(|value| of_format(value, number)) {
-                self.line(format_args!("a={name}:{format} {value}"));
+            let of_format = |value: &&str| value.split_once(' ').is_some_and(|(number, _)| number == format);
+            if let Some(value) = media.attributes.values(name).find(of_format) {
+                self.line(format_args!("a={name}:{value}"));
             }
         }
     }
@@ -129,7 +127,9 @@ impl<'a> Printer<'a> {
         self.media("audio", protocol, format_args!("{}", list.join(" ")), mid);
         self.line(format_args!("a={}", flow.direction()));
         self.line(format_args!("a=rtcp-mux"));
-        self.line(format_args!("a=rtcp-rsize"));
+        if audio.reduced_rtcp {
+            self.line(format_args!("a=rtcp-rsize"));
+        }
         if let Some(id) = audio.mid_ext {
             self.line(format_args!("a=extmap:{id} {MID}"));
         }

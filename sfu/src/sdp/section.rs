@@ -53,6 +53,8 @@ pub(super) struct Audio {
     pub opus: PayloadType,
     pub red: Option<PayloadType>,
     pub nack: bool,
+    /// RTCP packets need not be compound (RFC 5506).
+    pub reduced_rtcp: bool,
     pub audio_level_ext: Option<u8>,
     pub mid_ext: Option<u8>,
     /// The second token of `a=msid`.
@@ -62,7 +64,9 @@ pub(super) struct Audio {
 
 /// The sections of a description that travel over its one transport (RFC 9143).
 #[derive(Debug)]
-pub(super) struct Bundle {
+pub(super) struct Bundle<'a> {
+    /// Every section's mid, in order, bundled or not.
+    pub mids: Vec<&'a str>,
     /// Index of the section whose transport attributes count.
     pub tag: usize,
     /// False when the peer does not bundle and the tag stands alone.
@@ -70,9 +74,9 @@ pub(super) struct Bundle {
     member: Vec<bool>,
 }
 
-impl Bundle {
+impl<'a> Bundle<'a> {
     /// Finds the transport of a description. Sections outside the group have none.
-    pub fn of(description: &Description<'_>) -> Result<Self, SdpError> {
+    pub fn of(description: &Description<'a>) -> Result<Self, SdpError> {
         let mids = mids(description)?;
         let usable = |index: usize| is_usable(&description.media[index]);
         let group = description.session.values("group").find_map(|group| group.strip_prefix("BUNDLE"));
@@ -87,7 +91,7 @@ impl Bundle {
         let members: HashSet<&str> = listed.iter().copied().collect();
         let member = mids.iter().enumerate();
         let member = member.map(|(i, mid)| usable(i) && (i == tag || members.contains(mid))).collect();
-        Ok(Self { tag, is_group: group.is_some(), member })
+        Ok(Self { mids, tag, is_group: group.is_some(), member })
     }
 
     pub fn contains(&self, index: usize) -> bool {
@@ -127,7 +131,7 @@ fn is_usable(media: &Media<'_>) -> bool {
 }
 
 /// Reads the section at `index`.
-pub(super) fn content(description: &Description<'_>, bundle: &Bundle, index: usize) -> Content {
+pub(super) fn content(description: &Description<'_>, bundle: &Bundle<'_>, index: usize) -> Content {
     let media = &description.media[index];
     if !bundle.contains(index) {
         return Content::Refused;
@@ -140,25 +144,30 @@ pub(super) fn content(description: &Description<'_>, bundle: &Bundle, index: usi
 }
 
 fn audio(description: &Description<'_>, media: &Media<'_>) -> Option<Audio> {
-    let opus = payload_type(media, |encoding| encoding.eq_ignore_ascii_case("opus/48000/2"), |_| true)?;
-    let carries_opus = |parameters: &str| {
-        parameters.split('/').next().and_then(|first| first.trim().parse().ok()) == Some(opus.0)
+    let encodings = by_payload_type(media, "rtpmap");
+    let parameters = by_payload_type(media, "fmtp");
+    let listed =
+        || media.formats.iter().filter_map(|format| format.parse::<u8>().ok()).filter(|pt| *pt < 128);
+    let is =
+        |pt: u8, encoding: &str| encodings[usize::from(pt)].is_some_and(|e| e.eq_ignore_ascii_case(encoding));
+    let opus = listed().find(|pt| is(*pt, "opus/48000/2"))?;
+    // RED names the payload types of its blocks (RFC 2198 §5); only that over this Opus is of use.
+    let carries_opus = |pt: u8| {
+        let blocks = parameters[usize::from(pt)].unwrap_or_default();
+        blocks.split('/').all(|block| block.trim().parse() == Ok(opus))
     };
-    let red = payload_type(
-        media,
-        |encoding| encoding.eq_ignore_ascii_case("red/48000/2"),
-        |pt| media.attributes.values("fmtp").filter_map(|f| of_format(f, pt)).any(carries_opus),
-    );
-    let feedback = |value: &str| {
+    let red = listed().find(|pt| is(*pt, "red/48000/2") && carries_opus(*pt));
+    let is_nack = |value: &str| {
         value.split_once(' ').is_some_and(|(pt, kind)| {
-            (pt == "*" || pt.parse() == Ok(opus.0)) && kind.trim().eq_ignore_ascii_case("nack")
+            (pt == "*" || pt.parse() == Ok(opus)) && kind.trim().eq_ignore_ascii_case("nack")
         })
     };
     Some(Audio {
         direction: direction(description, media),
-        opus,
-        red,
-        nack: media.attributes.values("rtcp-fb").any(feedback),
+        opus: PayloadType(opus),
+        red: red.map(PayloadType),
+        nack: media.attributes.values("rtcp-fb").any(is_nack),
+        reduced_rtcp: media.attributes.has("rtcp-rsize"),
         audio_level_ext: extension(description, media, AUDIO_LEVEL),
         mid_ext: extension(description, media, MID),
         cid: cid(media),
@@ -166,22 +175,17 @@ fn audio(description: &Description<'_>, media: &Media<'_>) -> Option<Audio> {
     })
 }
 
-/// The first listed payload type whose `a=rtpmap` encoding and number are as wanted.
-fn payload_type(
-    media: &Media<'_>,
-    encoding: impl Fn(&str) -> bool,
-    number: impl Fn(u8) -> bool,
-) -> Option<PayloadType> {
-    let listed = media.formats.iter().filter_map(|format| format.parse().ok()).filter(|pt| *pt < 128);
-    let mapped =
-        |pt: &u8| media.attributes.values("rtpmap").filter_map(|map| of_format(map, *pt)).any(&encoding);
-    listed.filter(mapped).find(|pt| number(*pt)).map(PayloadType)
-}
-
-/// The rest of `111 rest` when it speaks of payload type 111.
-pub(super) fn of_format(value: &str, pt: u8) -> Option<&str> {
-    let (format, rest) = value.split_once(' ')?;
-    (format.parse() == Ok(pt)).then(|| rest.trim())
+/// The values of the attributes called `name`, each under the payload type that it begins with.
+fn by_payload_type<'a>(media: &Media<'a>, name: &str) -> [Option<&'a str>; 128] {
+    let mut table = [None; 128];
+    for value in media.attributes.values(name) {
+        let Some((format, rest)) = value.split_once(' ') else { continue };
+        let place = format.parse::<u8>().ok().and_then(|pt| table.get_mut(usize::from(pt)));
+        if let Some(place) = place {
+            place.get_or_insert(rest.trim());
+        }
+    }
+    table
 }
 
 fn direction(description: &Description<'_>, media: &Media<'_>) -> Direction {
@@ -239,7 +243,7 @@ fn ssrcs(media: &Media<'_>) -> Vec<Ssrc> {
 /// The transport of a description: that of its bundle's tag. `unsaid` is the meaning of an absent `a=setup`.
 pub(super) fn transport(
     description: &Description<'_>,
-    bundle: &Bundle,
+    bundle: &Bundle<'_>,
     unsaid: Setup,
 ) -> Result<RemoteTransport, SdpError> {
     let media = &description.media[bundle.tag];

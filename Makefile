@@ -6,13 +6,12 @@
 #   make bench    micro-benchmarks of the media path
 
 ui := desktop/ui
-ui_sources := $(shell find $(ui) \( -name node_modules -o -name dist \) -prune -o -type f -print)
 pytest := .venv/bin/python -m pytest
 
-.PHONY: run test check bench generate ui
+.PHONY: run test check bench generate
 .PHONY: setup-run setup-test check-rust check-ui check-generated test-rust test-ui test-sdk test-browser
 
-run: setup-run ui
+run: setup-run
 	cargo run --release --bin banter -- serve $(ARGS)
 
 test: setup-test
@@ -24,12 +23,10 @@ bench:
 	cargo bench --workspace
 
 # Rewrites the files that are made from others: the OpenAPI document and the web app's types for it.
-generate: ui
+generate:
 	cargo run --quiet --bin banter -- openapi > openapi.json.new
 	mv openapi.json.new openapi.json
 	cd $(ui) && npm run --silent generate
-
-ui: $(ui)/dist/index.html
 
 # --- parts ---
 
@@ -39,10 +36,7 @@ setup-run:
 setup-test:
 	scripts/setup.sh test
 
-$(ui)/dist/index.html: $(ui_sources)
-	cd $(ui) && npm run --silent build
-
-check-rust: ui
+check-rust:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- --deny warnings
 
@@ -52,17 +46,16 @@ check-ui:
 check-generated: generate
 	git diff --exit-code -- openapi.json $(ui)/src/api
 
-test-rust: ui
+test-rust:
 	cargo test --workspace --all-features
 
 test-ui:
 	cd $(ui) && npm run --silent test
 
-test-sdk: ui
+test-sdk:
 	cargo build --bin banter
 	$(pytest) tests/sdk
 
-test-browser: ui
+test-browser:
 	cargo build --bin banter
-	tests/browser/speech.sh
-	node --test --test-reporter=spec tests/browser/
+	node --test --test-concurrency=1 --test-reporter=spec tests/browser/

@@ -95,6 +95,10 @@ class Person {
     );
   }
 
+  press(key) {
+    return this.page.keyboard.press(key);
+  }
+
   /** Blocks heard from `who` since the time `since`: [time of day in ms, rms]. */
   hearing(who, since = 0) {
     return this.evaluate(([id, from]) => window.ears.since(id, from), [who, since]);

@@ -57,6 +57,17 @@ class Notice:
     who: str
 
 
+@dataclass
+class Streams:
+    """RTP packets that a participant has sent and received, over all its streams."""
+
+    incoming: int = 0
+    """Streams that come in."""
+    sent: int = 0
+    received: int = 0
+    lost: int = 0
+
+
 class Participant(Protocol):
     identity: str
     ears: dict[str, Ear]
@@ -72,8 +83,9 @@ class Participant(Protocol):
 class PythonParticipant:
     """A participant that runs on the Python SDK."""
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, identity: str, listening: bool = True) -> None:
         self.identity = identity
+        self.listening = listening
         self.ears: dict[str, Ear] = {}
         self.notices: list[Notice] = []
         self.room = rtc.Room()
@@ -83,9 +95,20 @@ class PythonParticipant:
         self._watch()
 
     @classmethod
-    async def join(cls, server: Server, room: str, identity: str, single: bool = True, token: str | None = None):
-        """Enters `room`; `single` chooses one peer connection or two."""
-        participant = cls(identity)
+    async def join(
+        cls,
+        server: Server,
+        room: str,
+        identity: str,
+        single: bool = True,
+        token: str | None = None,
+        listening: bool = True,
+    ):
+        """Enters `room`; `single` chooses one peer connection or two.
+
+        Without `listening` it receives all the same, but nothing is kept of the sound.
+        """
+        participant = cls(identity, listening)
         options = rtc.RoomOptions(single_peer_connection=single)
         await participant.room.connect(server.ws_url, token or server.token(room, identity), options)
         return participant
@@ -113,6 +136,20 @@ class PythonParticipant:
     async def unmute(self) -> None:
         self.publication.track.unmute()
 
+    async def streams(self) -> "Streams":
+        """What the RTP streams of this participant's connections have carried so far."""
+        stats = await self.room.get_rtc_stats()
+        streams = Streams()
+        for report in [*stats.publisher_stats, *stats.subscriber_stats]:
+            match report.WhichOneof("stats"):
+                case "outbound_rtp":
+                    streams.sent += report.outbound_rtp.sent.packets_sent
+                case "inbound_rtp":
+                    streams.incoming += 1
+                    streams.received += report.inbound_rtp.received.packets_received
+                    streams.lost += report.inbound_rtp.received.packets_lost
+        return streams
+
     async def leave(self) -> None:
         await self.room.disconnect()
         tasks = list(self._tasks)
@@ -138,6 +175,8 @@ class PythonParticipant:
 
     def _listen(self, track: rtc.Track, _: rtc.RemoteTrackPublication, other: rtc.RemoteParticipant) -> None:
         self._note("subscribed", other.identity)
+        if not self.listening:
+            return
         ear = self.ears[other.identity] = Ear()
         self._start(_hear(track, ear))
 

@@ -69,6 +69,23 @@ class Server:
         return answer["token"]
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a process has used of the machine."""
+
+    cpu_seconds: float
+    resident_bytes: int
+    peak_resident_bytes: int
+
+    @classmethod
+    def of(cls, process: int) -> "Usage":
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+        resident, peak = (int(status[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+        return cls(ticks / os.sysconf("SC_CLK_TCK"), resident, peak)
+
+
 class Banter:
     """A banter of the tests' own, on free ports, with an empty data folder; stops at the end of the `with` block."""
 

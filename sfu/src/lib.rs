@@ -3,15 +3,34 @@
 //! Everything outside `net/` is sans-IO: it opens no socket, reads no clock and draws no ambient randomness.
 //! It knows neither HTTP nor LiveKit's protobuf messages; participants, tracks and rooms are keys that the control
 //! plane chose, and the few texts that must appear in SDP (stream and track ids) are labels handed in with them.
+//!
+//! Where to start: [`Sfu::handle_datagram`], then down the media path: `demux` (what is it, whose is it), `transport` (ICE,
+//! DTLS), `rtp` (open), `room` (which publication), `forward` (one copy per subscriber), `rtp` (seal), [`Outbox`].
+//! `control` and `negotiate` hold the commands, `report` RTCP and the speaker list, `net` the driver.
 
+mod config;
+mod connection;
+mod control;
+mod counters;
+mod demux;
+mod forward;
 mod key;
+mod negotiate;
 pub mod net;
 mod outbox;
+mod report;
+mod room;
 pub mod rtp;
 pub mod sdp;
+mod sfu;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+mod timer;
 pub mod transport;
 
+pub use config::Config;
+pub use counters::Counters;
+pub use demux::{Kind as DatagramKind, kind as datagram_kind};
 pub use key::{Mid, ParticipantKey, PayloadType, RoomKey, Ssrc, TrackKey};
 pub use outbox::{Outbox, Transmit};
+pub use sfu::Sfu;

@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
 use crate::Outbox;
+use crate::counters::counters;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -32,23 +33,25 @@ const MAX_DATAGRAM: usize = 2048;
 /// where `net.core.rmem_max` and `wmem_max` are lower.
 const BUFFER_BYTES: usize = 4 << 20;
 
-/// What went through a socket since it was bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SocketCounters {
-    pub received: u64,
-    pub received_bytes: u64,
-    pub receive_calls: u64,
-    /// Longer than a media datagram may be, and not delivered.
-    pub oversized: u64,
-    pub sent: u64,
-    pub sent_bytes: u64,
-    pub send_calls: u64,
-    /// Of those sent: cut by the kernel out of a larger message.
-    pub segmented: u64,
-    /// Not sent because the socket's or the device's queue was full.
-    pub dropped: u64,
-    /// Not sent because the destination cannot be reached, or not from here.
-    pub failed: u64,
+counters! {
+    /// What went through a socket since it was bound.
+    SocketCounters, SharedSocketCounters {
+        /// Datagrams delivered.
+        received,
+        received_bytes,
+        receive_calls,
+        /// Longer than a media datagram may be, and not delivered.
+        oversized,
+        sent,
+        sent_bytes,
+        send_calls,
+        /// Of those sent: cut by the kernel out of a larger message.
+        segmented,
+        /// Not sent because the socket's or the device's queue was full.
+        dropped,
+        /// Not sent because the destination cannot be reached, or not from here.
+        failed,
+    }
 }
 
 /// A UDP socket for media, non-blocking. Register it with a [`mio::Poll`] and call [`MediaSocket::receive`] on readiness

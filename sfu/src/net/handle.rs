@@ -4,10 +4,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::gauges::{Gauges, MediaCounters};
 use crate::{Mid, ParticipantKey, RoomKey, TrackKey};
 
 /// How a participant's media travels: LiveKit's `/rtc/v1` (one connection, the client offers) or `/rtc` (two, we offer
@@ -75,7 +75,7 @@ pub struct OfferOutcome {
     pub answer: String,
     /// Every section on which we send, with the track bound to it: complete each time.
     pub sending: Vec<(Mid, TrackKey)>,
-    /// Tracks of this participant that have a section since this offer.
+    /// Tracks of this participant that have a section and had none before this offer.
     pub published: Vec<(TrackKey, Mid, TrackFormat)>,
     /// Tracks of this participant whose section the client gave up in this offer.
     pub unpublished: Vec<TrackKey>,
@@ -134,6 +134,8 @@ pub enum Event {
     SubscriberOffer { participant: ParticipantKey, sdp: String, sending: Vec<(Mid, TrackKey)> },
     /// Single mode: ask the client for this many more receiving sections; 0 asks only for a new offer.
     SectionsRequired { participant: ParticipantKey, audio: u32 },
+    /// A track that was announced after its section was offered: it is bound as if by [`OfferOutcome::published`].
+    Published { participant: ParticipantKey, track: TrackKey, mid: Mid, format: TrackFormat },
     /// `subscriber` can hear `track` from here on: bound and connected.
     Subscribed { track: TrackKey, subscriber: ParticipantKey },
     /// Those whose level or activity changed (a delta) in this room.
@@ -202,6 +204,7 @@ pub enum Command {
         participant: ParticipantKey,
         may: Permissions,
     },
+    Stop,
 }
 
 /// The way to one worker: where its commands go, and the means to wake it.
@@ -209,12 +212,11 @@ pub enum Command {
 pub(super) struct WorkerLink {
     pub(super) commands: std::sync::mpsc::Sender<Command>,
     pub(super) waker: Arc<mio::Waker>,
-    /// Participants on this worker, for choosing the least loaded one.
-    pub(super) load: Arc<AtomicUsize>,
+    pub(super) gauges: Arc<Gauges>,
 }
 
 impl WorkerLink {
-    fn send(&self, command: Command) {
+    pub(super) fn send(&self, command: Command) {
         // A worker that has stopped answers nothing: the reply channels inside the command close, which callers see.
         if self.commands.send(command).is_ok() {
             let _ = self.waker.wake();
@@ -233,13 +235,34 @@ impl MediaHandle {
         Self { workers: workers.into() }
     }
 
+    /// What all workers have done so far, added up.
+    pub fn counters(&self) -> MediaCounters {
+        let mut sum = MediaCounters::default();
+        for worker in self.workers.iter() {
+            let MediaCounters { core, socket } = worker.gauges.counters();
+            sum.core += core;
+            sum.socket += socket;
+        }
+        sum
+    }
+
+    /// Sessions that exist on the media plane.
+    pub fn participants(&self) -> usize {
+        self.workers.iter().map(|worker| worker.gauges.participants()).sum()
+    }
+
+    /// Whether every worker's thread is running.
+    pub fn is_alive(&self) -> bool {
+        self.workers.iter().all(|worker| worker.gauges.is_alive())
+    }
+
     /// Opens a room on the least loaded worker. Events of the room arrive on the receiver, in order; closing the room
     /// is [`RoomHandle::close`].
     pub fn open_room(&self, room: RoomKey) -> (RoomHandle, mpsc::UnboundedReceiver<Event>) {
         let worker = self
             .workers
             .iter()
-            .min_by_key(|worker| worker.load.load(Ordering::Relaxed))
+            .min_by_key(|worker| worker.gauges.participants())
             .expect("a media handle has at least one worker")
             .clone();
         let (events, receiver) = mpsc::unbounded_channel();

@@ -1,10 +1,15 @@
 //! The driver: sockets, threads and the clock. The only part of the crate with any of the three.
 
 mod batch;
+mod gauges;
 mod handle;
+mod start;
+mod worker;
 
 pub use batch::{MediaSocket, ReceiveBatch, Received, SocketCounters};
+pub use gauges::MediaCounters;
 pub use handle::{
     Command, ConnectionMode, Event, FailReason, JoinError, JoinSpec, MediaHandle, NegotiationError,
     OfferOutcome, PeerConnection, Permissions, RoomHandle, Speaker, TrackFormat, TrackSpec,
 };
+pub use start::{Media, MediaConfig, StartError, start};

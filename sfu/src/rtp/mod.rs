@@ -7,6 +7,8 @@ pub mod rtcp;
 pub mod srtp;
 mod stats;
 
-pub use header::{ExtSeq, Extension, Extensions, RtpError, RtpHeader, RtpTime, RtpView, SeqNo, ssrc};
+pub use header::{
+    ExtSeq, Extension, Extensions, FIXED_LEN, RtpError, RtpHeader, RtpTime, RtpView, SeqNo, ssrc,
+};
 pub use level::AudioLevel;
 pub use stats::ReceiveStats;

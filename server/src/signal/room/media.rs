@@ -23,6 +23,9 @@ impl Room {
                 let requirement = MediaSectionsRequirement { num_audios: audio, num_videos: 0 };
                 self.send(participant, signal_response::Message::MediaSectionsRequirement(requirement));
             }
+            Event::Published { participant, track, mid, format } => {
+                self.track_published(participant, track, &mid, format, now);
+            }
             Event::Subscribed { track, subscriber } => self.subscribed(track, subscriber),
             Event::Speakers { changes, .. } => self.speakers_changed(&changes),
         }

@@ -1,0 +1,69 @@
+//! What a worker's core is told once, at its start.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// One worker's place in the network and its limits.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses of this machine under which the worker's socket can be reached, most wanted first.
+    pub addresses: Vec<IpAddr>,
+    /// The worker's UDP port.
+    pub port: u16,
+}
+
+impl Config {
+    /// Every transport address at which a datagram for this worker can arrive.
+    pub(crate) fn local(&self) -> Vec<SocketAddr> {
+        self.addresses.iter().map(|&address| SocketAddr::new(address, self.port)).collect()
+    }
+
+    /// The candidates to name to a client that came in by `used`: that address, then the machine's own.
+    ///
+    /// A loopback address is of use only to a client on this machine, so it is named to those who came by one, and where
+    /// there is nothing else.
+    pub(crate) fn advertised(&self, used: &[IpAddr]) -> Vec<SocketAddr> {
+        let local_client = used.iter().any(IpAddr::is_loopback);
+        let own = self.addresses.iter().filter(|address| local_client || !address.is_loopback());
+        let mut candidates: Vec<IpAddr> = Vec::new();
+        for &address in used.iter().filter(|address| !address.is_unspecified()).chain(own) {
+            if !candidates.contains(&address) {
+                candidates.push(address);
+            }
+        }
+        if candidates.is_empty() {
+            candidates.clone_from(&self.addresses);
+        }
+        candidates.into_iter().map(|address| SocketAddr::new(address, self.port)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(addresses: &[&str]) -> Config {
+        Config {
+            addresses: addresses.iter().map(|text| text.parse().expect("an address")).collect(),
+            port: 50_000,
+        }
+    }
+
+    fn advertised(config: &Config, used: &[&str]) -> Vec<String> {
+        let used: Vec<IpAddr> = used.iter().map(|text| text.parse().expect("an address")).collect();
+        config.advertised(&used).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_address_that_the_client_used_comes_first_even_if_it_is_not_ours() {
+        let config = config(&["192.168.1.5", "127.0.0.1"]);
+        assert_eq!(advertised(&config, &["203.0.113.9"]), ["203.0.113.9:50000", "192.168.1.5:50000"]);
+    }
+
+    #[test]
+    fn loopback_is_for_clients_that_came_by_it_or_where_there_is_nothing_else() {
+        let both = config(&["192.168.1.5", "127.0.0.1"]);
+        assert_eq!(advertised(&both, &[]), ["192.168.1.5:50000"]);
+        assert_eq!(advertised(&both, &["127.0.0.1"]), ["127.0.0.1:50000", "192.168.1.5:50000"]);
+        assert_eq!(advertised(&config(&["127.0.0.1", "::1"]), &[]), ["127.0.0.1:50000", "[::1]:50000"]);
+    }
+}

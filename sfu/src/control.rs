@@ -1,0 +1,305 @@
+//! What the control plane asks for: who is in which room, what they publish, what they hear.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use tracing::debug;
+
+use crate::connection::{Connection, Egress};
+use crate::net::{ConnectionMode, Event, JoinError, JoinSpec, PeerConnection, Permissions, TrackSpec};
+use crate::room::{Participant, Publication, Room, Subscription};
+use crate::sdp::{LocalDescription, Negotiation};
+use crate::sfu::{Sfu, Timer};
+use crate::transport::{IceCredentials, IceRole, Transport};
+use crate::{ParticipantKey, RoomKey, Ssrc, TrackKey};
+
+/// How long changes are gathered before the client is asked to negotiate: a join brings several at once.
+const NEGOTIATION_DELAY: Duration = Duration::from_millis(10);
+
+impl Sfu {
+    /// Opens a room. One that is open stays as it is.
+    pub fn open_room(&mut self, room: RoomKey) {
+        self.rooms.entry(room).or_default();
+    }
+
+    /// Closes a room and ends the sessions in it.
+    pub fn close_room(&mut self, room: RoomKey, now: Instant) {
+        let Some(Room { participants, .. }) = self.rooms.get_mut(&room).map(std::mem::take) else { return };
+        for participant in participants {
+            let key = self.participants[participant].key;
+            self.leave(key, now);
+        }
+        self.rooms.remove(&room);
+    }
+
+    /// Adds a participant with its connections, which wait for a description of the other side.
+    pub fn join(&mut self, spec: JoinSpec, now: Instant) -> Result<(), JoinError> {
+        if self.participant_by_key.contains_key(&spec.participant) {
+            return Err(JoinError::Duplicate(spec.participant));
+        }
+        let index = self.participants.vacant_key();
+        let publisher = self.connect(index, PeerConnection::Publisher, &spec, now);
+        let subscriber = match spec.mode {
+            ConnectionMode::Single => None,
+            ConnectionMode::Dual => Some(self.connect(index, PeerConnection::Subscriber, &spec, now)),
+        };
+        self.participants.insert(Participant {
+            key: spec.participant,
+            room: spec.room,
+            mode: spec.mode,
+            may: spec.may,
+            label: spec.label,
+            publisher,
+            subscriber,
+            publications: Vec::new(),
+            wants: Vec::new(),
+            negotiate_at: None,
+            sections_asked: None,
+            level: 0.0,
+        });
+        self.participant_by_key.insert(spec.participant, index);
+        self.rooms.entry(spec.room).or_default().participants.push(index);
+        // A subscriber connection is offered at once, with whatever is wanted by then: clients wait for it.
+        if spec.mode == ConnectionMode::Dual {
+            self.negotiate_soon(index, now);
+        }
+        Ok(())
+    }
+
+    /// Removes a participant with its tracks and its claims on those of others. Unknown keys are ignored.
+    pub fn leave(&mut self, participant: ParticipantKey, now: Instant) {
+        let Some(index) = self.participant_by_key.remove(&participant) else { return };
+        for publication in std::mem::take(&mut self.participants[index].publications) {
+            self.retire(publication, now);
+        }
+        for track in std::mem::take(&mut self.participants[index].wants) {
+            if let Some(&publication) = self.publication_by_track.get(&track) {
+                self.publications[publication]
+                    .subscriptions
+                    .retain(|subscription| subscription.subscriber != index);
+            }
+        }
+        for connection in self.participants[index].connections() {
+            self.disconnect(connection, now);
+        }
+        let Participant { room, .. } = self.participants.remove(index);
+        if let Some(room) = self.rooms.get_mut(&room) {
+            room.participants.retain(|&other| other != index);
+        }
+    }
+
+    /// Announces a track. It is fed once an offer has a section for it, which may have come already.
+    pub fn publish(&mut self, participant: ParticipantKey, spec: TrackSpec) {
+        let Some(&owner) = self.participant_by_key.get(&participant) else { return };
+        if self.publication_by_track.contains_key(&spec.track) {
+            return;
+        }
+        let track = spec.track;
+        let mut publication = Publication::new(owner, spec);
+        let connection = self.participants[owner].publisher;
+        publication.section = self.connections[connection].negotiation.bind_late(&publication.incoming());
+        let index = self.publications.insert(publication);
+        if let Some(section) = &self.publications[index].section {
+            self.connections[connection].streams.extend(section.ssrcs.iter().map(|&ssrc| (ssrc, index)));
+            let (mid, format) = (section.mid.clone(), section.format());
+            let room = self.participants[owner].room;
+            self.events.push_back((room, Event::Published { participant, track, mid, format }));
+        }
+        self.publication_by_track.insert(track, index);
+        self.participants[owner].publications.push(index);
+    }
+
+    /// Takes a participant's track away from everyone.
+    pub fn unpublish(&mut self, participant: ParticipantKey, track: TrackKey, now: Instant) {
+        let Some((owner, publication)) = self.own_publication(participant, track) else { return };
+        self.participants[owner].publications.retain(|&other| other != publication);
+        self.retire(publication, now);
+    }
+
+    /// While muted nothing of the track is forwarded, whatever the client sends.
+    pub fn set_muted(&mut self, participant: ParticipantKey, track: TrackKey, muted: bool) {
+        let Some((_, publication)) = self.own_publication(participant, track) else { return };
+        self.publications[publication].set_muted(muted);
+    }
+
+    /// `participant` wants to hear `track` of somebody in its room.
+    pub fn subscribe(&mut self, participant: ParticipantKey, track: TrackKey, now: Instant) {
+        let Some(&subscriber) = self.participant_by_key.get(&participant) else { return };
+        let Some(&publication) = self.publication_by_track.get(&track) else { return };
+        let owner = self.publications[publication].owner;
+        let one_room = self.participants[owner].room == self.participants[subscriber].room;
+        if owner == subscriber
+            || !one_room
+            || self.publications[publication].subscription_of(subscriber).is_some()
+        {
+            return;
+        }
+        let connection = self.participants[subscriber].hears_on();
+        let subscription = Subscription::new(subscriber, connection, &mut self.rng);
+        self.connections[connection].sending.push((subscription.ssrc, track));
+        self.publications[publication].subscriptions.push(subscription);
+        self.participants[subscriber].wants.push(track);
+        self.negotiate_soon(subscriber, now);
+    }
+
+    /// `participant` no longer wants to hear `track`.
+    pub fn unsubscribe(&mut self, participant: ParticipantKey, track: TrackKey, now: Instant) {
+        let Some(&subscriber) = self.participant_by_key.get(&participant) else { return };
+        let Some(&publication) = self.publication_by_track.get(&track) else { return };
+        self.publications[publication]
+            .subscriptions
+            .retain(|subscription| subscription.subscriber != subscriber);
+        self.unwant(subscriber, track, now);
+    }
+
+    /// Stops or resumes a subscribed track without negotiation.
+    pub fn set_paused(&mut self, participant: ParticipantKey, track: TrackKey, paused: bool) {
+        let Some(&subscriber) = self.participant_by_key.get(&participant) else { return };
+        let Some(&publication) = self.publication_by_track.get(&track) else { return };
+        if let Some(subscription) = self.publications[publication].subscription_of(subscriber) {
+            subscription.set_paused(paused);
+        }
+    }
+
+    /// Takes effect with the next packet.
+    pub fn set_permissions(&mut self, participant: ParticipantKey, may: Permissions, now: Instant) {
+        let Some(&index) = self.participant_by_key.get(&participant) else { return };
+        let participant = &mut self.participants[index];
+        if std::mem::replace(&mut participant.may, may) == may {
+            return;
+        }
+        for &publication in &participant.publications {
+            self.publications[publication].detach();
+        }
+        for track in participant.wants.clone() {
+            if let Some(subscription) = self.subscription_mut(track, index) {
+                subscription.rewriter.detach();
+            }
+        }
+        self.negotiate_soon(index, now);
+    }
+
+    /// Has the participant's descriptions brought up to date shortly, together with whatever else changes by then.
+    pub(crate) fn negotiate_soon(&mut self, index: usize, now: Instant) {
+        let participant = &mut self.participants[index];
+        if participant.negotiate_at.is_none() {
+            let at = now + NEGOTIATION_DELAY;
+            participant.negotiate_at = Some(at);
+            self.wheel.schedule(at, Timer::Negotiation(index));
+        }
+    }
+
+    pub(crate) fn subscription_mut(
+        &mut self,
+        track: TrackKey,
+        subscriber: usize,
+    ) -> Option<&mut Subscription> {
+        let &publication = self.publication_by_track.get(&track)?;
+        self.publications[publication].subscription_of(subscriber)
+    }
+
+    /// A subscriber's connection has come up: what is bound on it flows from here on.
+    pub(crate) fn subscriptions_connected(&mut self, participant: usize, connection: usize) {
+        for track in self.participants[participant].wants.clone() {
+            let Some(subscription) = self.subscription_mut(track, participant) else { continue };
+            if subscription.connection == connection && subscription.connected() {
+                self.emit_subscribed(track, participant);
+            }
+        }
+    }
+
+    pub(crate) fn emit_subscribed(&mut self, track: TrackKey, subscriber: usize) {
+        let Participant { key, room, .. } = self.participants[subscriber];
+        self.events.push_back((room, Event::Subscribed { track, subscriber: key }));
+    }
+
+    /// A connection is gone: nothing flows on it any more.
+    pub(crate) fn silence_subscriptions(&mut self, participant: usize, connection: usize) {
+        for track in self.participants[participant].wants.clone() {
+            if let Some(subscription) = self.subscription_mut(track, participant)
+                && subscription.connection == connection
+            {
+                subscription.unbind();
+            }
+        }
+    }
+
+    fn connect(&mut self, participant: usize, which: PeerConnection, spec: &JoinSpec, now: Instant) -> usize {
+        let credentials = IceCredentials::random(&mut self.rng);
+        let (negotiation, role) = match which {
+            PeerConnection::Publisher => (Negotiation::answerer(), IceRole::Controlled),
+            PeerConnection::Subscriber => (Negotiation::offerer(), IceRole::Controlling),
+        };
+        let local = LocalDescription {
+            ice_ufrag: credentials.ufrag.clone(),
+            ice_pwd: credentials.pwd.clone(),
+            fingerprint: self.identity.fingerprint().to_owned(),
+            candidates: self.config.advertised(&spec.extra_addresses),
+        };
+        let index = self.connections.insert(Connection {
+            participant,
+            which,
+            negotiation,
+            transport: Transport::new(&self.identity, role, credentials, &self.config.local(), now),
+            ufrags: vec![local.ice_ufrag.clone()],
+            local,
+            inbound: None,
+            egress: Egress::default(),
+            validated: Default::default(),
+            probes: Default::default(),
+            streams: Vec::new(),
+            sending: Vec::new(),
+            deadline: None,
+            report_at: now,
+            reports: 0,
+            reporter: Ssrc(self.rng.random()),
+            failed: false,
+        });
+        self.connection_by_ufrag.insert(self.connections[index].local.ice_ufrag.clone(), index);
+        index
+    }
+
+    fn disconnect(&mut self, index: usize, now: Instant) {
+        // The goodbye is a courtesy; a stack that panicked before cannot say it.
+        if !self.connections[index].failed {
+            self.contain(index, |sfu| {
+                sfu.connections[index].transport.close();
+                sfu.drive(index, now);
+            });
+        }
+        self.forget_addresses(index);
+        self.connections.remove(index);
+        debug!(connection = index, "connection removed");
+    }
+
+    /// The owner's slab index and the publication's, if the track is the participant's own.
+    fn own_publication(&self, participant: ParticipantKey, track: TrackKey) -> Option<(usize, usize)> {
+        let &owner = self.participant_by_key.get(&participant)?;
+        let &publication = self.publication_by_track.get(&track)?;
+        (self.publications[publication].owner == owner).then_some((owner, publication))
+    }
+
+    /// Ends a publication that its owner no longer lists.
+    pub(crate) fn retire(&mut self, index: usize, now: Instant) {
+        let publication = self.publications.remove(index);
+        let track = publication.spec.track;
+        self.publication_by_track.remove(&track);
+        let connection = self.participants[publication.owner].publisher;
+        self.connections[connection].streams.retain(|&(_, other)| other != index);
+        for subscription in publication.subscriptions {
+            self.unwant(subscription.subscriber, track, now);
+        }
+    }
+
+    fn unwant(&mut self, subscriber: usize, track: TrackKey, now: Instant) {
+        let participant = &mut self.participants[subscriber];
+        let before = participant.wants.len();
+        participant.wants.retain(|&other| other != track);
+        if participant.wants.len() == before {
+            return;
+        }
+        let connection = participant.hears_on();
+        self.connections[connection].sending.retain(|&(_, other)| other != track);
+        self.negotiate_soon(subscriber, now);
+    }
+}

@@ -1,0 +1,204 @@
+//! One RTP packet in, one copy per subscriber out. The hot path: no lock, no allocation, no clock.
+
+pub(crate) mod rewrite;
+pub(crate) mod ring;
+
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use tracing::trace;
+
+use crate::connection::{Connection, Egress};
+use crate::room::publication::{Publication, Source};
+use crate::room::subscription::{Format, Subscription};
+use crate::rtp::srtp::Opened;
+use crate::rtp::{ExtSeq, FIXED_LEN, RtpHeader, RtpView, SeqNo, red::Red};
+use crate::sfu::Sfu;
+use crate::transport::Path;
+use crate::{Counters, Outbox, PayloadType, Ssrc};
+use ring::{Coding, Packet};
+
+/// Playing time of one packet, for the level meter: what every LiveKit client sends.
+const PTIME: Duration = Duration::from_millis(20);
+
+impl Sfu {
+    /// Takes an SRTP packet from a connection's validated peer.
+    pub(crate) fn handle_rtp(&mut self, index: usize, bytes: &mut [u8], now: Instant) {
+        let connection = &mut self.connections[index];
+        let Some(inbound) = &mut connection.inbound else { return };
+        let opened = match inbound.open_rtp(bytes) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.counters.unauthentic += 1;
+                trace!(connection = index, %error, "RTP packet not opened");
+                return;
+            }
+        };
+        let Opened { len, index: seq } = opened;
+        let Ok(view) = RtpView::parse(&bytes[..len]) else { return };
+        match self.publication_for(index, &view) {
+            Some(publication) => self.forward(publication, seq, &view, now),
+            None => self.counters.unknown += 1,
+        }
+    }
+
+    /// The publication that a packet belongs to: by SSRC, or for a stream's first packet by its MID.
+    fn publication_for(&mut self, index: usize, view: &RtpView<'_>) -> Option<usize> {
+        let ssrc = view.header.ssrc;
+        let connection = &self.connections[index];
+        if let Some(publication) = connection.publication_of(ssrc) {
+            return Some(publication);
+        }
+        let publication = self.publication_by_mid(connection, view)?;
+        self.connections[index].streams.push((ssrc, publication));
+        Some(publication)
+    }
+
+    /// Matches a stream that the description did not announce (RFC 8843 §9.2).
+    fn publication_by_mid(&self, connection: &Connection, view: &RtpView<'_>) -> Option<usize> {
+        let mut publications = self.participants[connection.participant].publications.iter().copied();
+        publications.find(|&publication| {
+            let Some(section) = &self.publications[publication].section else { return false };
+            let named = section.mid_ext.and_then(|id| view.extensions.get(id));
+            named == Some(section.mid.0.as_bytes())
+        })
+    }
+
+    fn forward(&mut self, index: usize, seq: ExtSeq, view: &RtpView<'_>, now: Instant) {
+        let publication = &mut self.publications[index];
+        let Some(section) = &publication.section else {
+            self.counters.unknown += 1;
+            return;
+        };
+        let coding = match view.header.payload_type {
+            other if Some(other) == section.red => Coding::Red { primary: section.opus },
+            other if other == section.opus => Coding::Opus,
+            _ => {
+                self.counters.unknown += 1;
+                return;
+            }
+        };
+        self.counters.received += 1;
+        let level =
+            section.audio_level_ext.and_then(|id| view.extensions.get(id)).and_then(|bytes| bytes.first());
+        if let Some(level) = level {
+            publication.meter.observe(level & 0x7F, PTIME, now);
+        }
+        publication.arrive(seq, view, now);
+        let owner = &self.participants[publication.owner];
+        if publication.spec.muted || !owner.may.publish {
+            self.counters.silenced += 1;
+            return;
+        }
+        let room = owner.room;
+        let RtpHeader { marker, timestamp, .. } = view.header;
+        let packet = Packet { seq, timestamp, marker, coding, payload: view.payload };
+        publication.ring.insert(&packet);
+        fan_out(publication, &packet, &mut self.connections, &mut self.outbox, &mut self.counters);
+        if level.is_some() {
+            self.watch_speakers(room, now);
+        }
+    }
+
+    /// Sends again what a subscriber says it has missed (RFC 4585 §6.2.1).
+    pub(crate) fn repair(&mut self, index: usize, ssrc: Ssrc, missing: impl Iterator<Item = SeqNo>) {
+        let connection = &self.connections[index];
+        let Some(&(_, track)) = connection.sending.iter().find(|(known, _)| *known == ssrc) else { return };
+        let Some(&publication) = self.publication_by_track.get(&track) else { return };
+        let Publication { ring, subscriptions, .. } = &mut self.publications[publication];
+        let mine = subscriptions.iter_mut().find(|subscription| subscription.ssrc == ssrc);
+        let Some(subscription) = mine else { return };
+        let Some(format) = subscription.live().filter(|format| format.nack) else { return };
+        for seq in missing {
+            let Some((incoming, outgoing)) = subscription.rewriter.named(seq) else { continue };
+            let Some(packet) = ring.get(incoming) else { continue };
+            if !subscription.may_repair() {
+                return;
+            }
+            if send(subscription, format, outgoing, &packet, &connection.egress, &mut self.outbox).is_some() {
+                self.counters.repaired += 1;
+            }
+        }
+    }
+}
+
+impl Publication {
+    /// Keeps the books of the stream that a packet belongs to, which may be a new one.
+    fn arrive(&mut self, seq: ExtSeq, view: &RtpView<'_>, now: Instant) {
+        let RtpHeader { ssrc, timestamp, .. } = view.header;
+        if self.source.as_ref().is_none_or(|source| source.ssrc != ssrc) {
+            self.start_source(ssrc, timestamp, now);
+        }
+        if let Some(Source { stats, latest, .. }) = &mut self.source {
+            stats.handle_packet(seq, timestamp, now);
+            *latest = (timestamp, now);
+        }
+    }
+}
+
+/// Writes one copy of a packet for everyone who is to hear it.
+fn fan_out(
+    publication: &mut Publication,
+    packet: &Packet<'_>,
+    connections: &mut Slab<Connection>,
+    outbox: &mut Outbox,
+    counters: &mut Counters,
+) {
+    for subscription in &mut publication.subscriptions {
+        let Some(format) = subscription.live() else { continue };
+        counters.due += 1;
+        let Some(seq) = subscription.rewriter.outgoing(packet.seq) else {
+            counters.late += 1;
+            continue;
+        };
+        let egress = &connections[subscription.connection].egress;
+        if let Some(octets) = send(subscription, format, seq, packet, egress, outbox) {
+            subscription.sent.packets = subscription.sent.packets.wrapping_add(1);
+            subscription.sent.octets = subscription.sent.octets.wrapping_add(octets);
+            counters.forwarded += 1;
+        } else {
+            counters.unsendable += 1;
+        }
+    }
+}
+
+/// Writes, seals and queues one packet; returns its payload's length. The bytes depend on nothing but the packet, its
+/// number and the format, so a repeat of a number is a repeat of its bytes.
+#[inline]
+fn send(
+    subscription: &Subscription,
+    format: Format,
+    seq: ExtSeq,
+    packet: &Packet<'_>,
+    egress: &Egress,
+    outbox: &mut Outbox,
+) -> Option<u32> {
+    let (outbound, Path { local, remote }) = (egress.outbound.as_ref()?, egress.path?);
+    let (payload_type, payload) = format.fit(packet)?;
+    let header = RtpHeader {
+        payload_type,
+        marker: packet.marker,
+        seq: seq.seq(),
+        timestamp: subscription.rewriter.timestamp(packet.timestamp),
+        ssrc: subscription.ssrc,
+    };
+    let len = FIXED_LEN + payload.len();
+    let buffer = outbox.begin(len + outbound.rtp_overhead());
+    header.write(buffer, None)?;
+    buffer[FIXED_LEN..len].copy_from_slice(payload);
+    let sealed = outbound.seal_rtp(buffer, len, seq).ok()?;
+    outbox.commit(remote, Some(local.ip()), sealed);
+    Some(payload.len() as u32)
+}
+
+impl Format {
+    /// What a subscriber with this format is sent of a packet: RED as it is where it is understood and names its blocks
+    /// as the subscriber does, else its primary block (RFC 2198 §4).
+    fn fit<'a>(&self, packet: &Packet<'a>) -> Option<(PayloadType, &'a [u8])> {
+        match (packet.coding, self.red) {
+            (Coding::Opus, _) => Some((self.opus, packet.payload)),
+            (Coding::Red { primary }, Some(red)) if primary == self.opus => Some((red, packet.payload)),
+            (Coding::Red { .. }, _) => Some((self.opus, Red::parse(packet.payload).ok()?.primary.payload)),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A track that a participant offers, and those who hear it.
+
+use std::time::{Duration, Instant};
+
+use super::speakers::LevelMeter;
+use super::subscription::Subscription;
+use crate::Ssrc;
+use crate::forward::ring::Ring;
+use crate::net::TrackSpec;
+use crate::rtp::{ReceiveStats, RtpTime};
+use crate::sdp::{Incoming, ReceiveSection};
+
+/// Opus' RTP clock, whatever the audio's rate (RFC 7587 §4.1).
+const CLOCK_RATE: u32 = 48_000;
+
+/// One published track. Its owner's connection feeds it, its subscriptions are fed from it.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    /// Slab index of the participant.
+    pub(crate) owner: usize,
+    pub(crate) spec: TrackSpec,
+    /// Where the client sends it, once its offer had a section for it.
+    pub(crate) section: Option<ReceiveSection>,
+    /// The RTP stream that carries it at present.
+    pub(crate) source: Option<Source>,
+    pub(crate) ring: Ring,
+    pub(crate) meter: LevelMeter,
+    pub(crate) subscriptions: Vec<Subscription>,
+}
+
+/// A publisher's RTP stream.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) ssrc: Ssrc,
+    pub(crate) stats: ReceiveStats,
+    /// Timestamp and arrival of the latest packet, for what the clock reads in between.
+    pub(crate) latest: (RtpTime, Instant),
+    /// What the latest sender report said the clock reads, and its arrival.
+    pub(crate) report: Option<(RtpTime, Instant)>,
+}
+
+impl Publication {
+    pub(crate) fn new(owner: usize, spec: TrackSpec) -> Self {
+        Self {
+            owner,
+            spec,
+            section: None,
+            source: None,
+            ring: Ring::default(),
+            meter: LevelMeter::default(),
+            subscriptions: Vec::new(),
+        }
+    }
+
+    /// What negotiation needs to know of it.
+    pub(crate) fn incoming(&self) -> Incoming {
+        Incoming {
+            track: self.spec.track,
+            cid: self.spec.cid.clone(),
+            red: self.spec.red,
+            stereo: self.spec.stereo,
+            dtx: self.spec.dtx,
+        }
+    }
+
+    /// Whether what arrives is RED.
+    pub(crate) fn is_red(&self) -> bool {
+        self.section.as_ref().is_some_and(|section| section.red.is_some())
+    }
+
+    pub(crate) fn subscription_of(&mut self, subscriber: usize) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|subscription| subscription.subscriber == subscriber)
+    }
+
+    /// Stops or starts what is forwarded. After a pause everyone's numbering goes on without a gap.
+    pub(crate) fn set_muted(&mut self, muted: bool) {
+        self.spec.muted = muted;
+        if muted {
+            self.detach();
+        }
+    }
+
+    /// Makes the next packet continue every subscriber's numbering, whatever its own number.
+    pub(crate) fn detach(&mut self) {
+        for subscription in &mut self.subscriptions {
+            subscription.rewriter.detach();
+        }
+    }
+
+    /// Takes on a new stream; those who listen hear it as the continuation of the one before.
+    pub(crate) fn start_source(&mut self, ssrc: Ssrc, first: RtpTime, now: Instant) {
+        if let Some(old) = &self.source {
+            let now_there = old.time_at(now);
+            for subscription in &mut self.subscriptions {
+                let outgoing = subscription.rewriter.timestamp(now_there);
+                subscription.rewriter.restart(first, outgoing);
+            }
+            self.ring.clear();
+        }
+        self.source =
+            Some(Source { ssrc, stats: ReceiveStats::new(CLOCK_RATE), latest: (first, now), report: None });
+    }
+}
+
+impl Source {
+    /// What the publisher's media clock reads at `now`, judged from its latest packet.
+    pub(crate) fn time_at(&self, now: Instant) -> RtpTime {
+        let (timestamp, arrival) = self.latest;
+        timestamp.wrapping_add(ticks(now.saturating_duration_since(arrival)))
+    }
+
+    /// The same from its sender report, which knows the sampling instant rather than the arrival.
+    pub(crate) fn reported_time_at(&self, now: Instant) -> RtpTime {
+        match self.report {
+            Some((reading, arrival)) => reading.wrapping_add(ticks(now.saturating_duration_since(arrival))),
+            None => self.time_at(now),
+        }
+    }
+}
+
+/// A span in ticks of the media clock.
+fn ticks(span: Duration) -> u32 {
+    (span.as_micros() * u128::from(CLOCK_RATE) / 1_000_000) as u32
+}

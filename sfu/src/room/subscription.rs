@@ -1,0 +1,121 @@
+//! One participant's claim on one publication.
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::forward::rewrite::Rewriter;
+use crate::sdp::SendSection;
+use crate::{PayloadType, Ssrc};
+
+/// Repeats that one subscriber may ask for in a second; a call needs a handful, a flood gets no more.
+const REPAIRS_PER_SECOND: u32 = 100;
+
+/// What is sent to one subscriber of one track, and how far it has got.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    /// Slab index of the participant who hears.
+    pub(crate) subscriber: usize,
+    /// Slab index of the connection on which.
+    pub(crate) connection: usize,
+    pub(crate) ssrc: Ssrc,
+    pub(crate) paused: bool,
+    pub(crate) outlet: Outlet,
+    pub(crate) rewriter: Rewriter,
+    pub(crate) sent: Sent,
+    repairs_left: u32,
+}
+
+/// How far a subscription has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlet {
+    /// No section of the subscriber's description carries it.
+    Unbound,
+    /// A section is agreed; its connection is not up yet.
+    Bound(Format),
+    /// Packets flow.
+    Live(Format),
+}
+
+/// The payload types that a subscriber expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Format {
+    pub(crate) opus: PayloadType,
+    pub(crate) red: Option<PayloadType>,
+    pub(crate) nack: bool,
+}
+
+/// For sender reports (RFC 3550 §6.4.1); both wrap.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) packets: u32,
+    pub(crate) octets: u32,
+}
+
+impl Subscription {
+    pub(crate) fn new(subscriber: usize, connection: usize, rng: &mut StdRng) -> Self {
+        Self {
+            subscriber,
+            connection,
+            ssrc: Ssrc(rng.random_range(1..u32::MAX)),
+            paused: false,
+            outlet: Outlet::Unbound,
+            rewriter: Rewriter::new(rng.random(), rng.random()),
+            sent: Sent::default(),
+            repairs_left: REPAIRS_PER_SECOND,
+        }
+    }
+
+    /// Takes the section that negotiation found for it; says whether that changed anything.
+    ///
+    /// A changed payload type starts a new run of numbers: a repeat under the old number and the new type would be other
+    /// bytes under one nonce.
+    pub(crate) fn bind(&mut self, section: &SendSection, connected: bool) -> bool {
+        let format = Format { opus: section.opus, red: section.red, nack: section.nack };
+        let outlet = if connected { Outlet::Live(format) } else { Outlet::Bound(format) };
+        let changed = self.outlet != outlet;
+        if changed {
+            self.rewriter.detach();
+            self.outlet = outlet;
+        }
+        changed
+    }
+
+    pub(crate) fn unbind(&mut self) {
+        self.rewriter.detach();
+        self.outlet = Outlet::Unbound;
+    }
+
+    /// The connection has come up; true if packets flow from here on.
+    pub(crate) fn connected(&mut self) -> bool {
+        let Outlet::Bound(format) = self.outlet else { return false };
+        self.outlet = Outlet::Live(format);
+        true
+    }
+
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        if paused {
+            self.rewriter.detach();
+        }
+    }
+
+    /// The format to send in, if packets are to flow.
+    pub(crate) fn live(&self) -> Option<Format> {
+        match self.outlet {
+            Outlet::Live(format) if !self.paused => Some(format),
+            Outlet::Live(_) | Outlet::Bound(_) | Outlet::Unbound => None,
+        }
+    }
+
+    /// Counts a repeat against this second's share.
+    pub(crate) fn may_repair(&mut self) -> bool {
+        let left = self.repairs_left.checked_sub(1);
+        self.repairs_left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// A second has passed.
+    pub(crate) fn refill_repairs(&mut self) {
+        self.repairs_left = REPAIRS_PER_SECOND;
+    }
+}

@@ -55,7 +55,7 @@ impl Room {
         self.admits(&intent.claims, &intent.grant, limit)?;
         self.settings.max_participants = limit.unwrap_or(self.settings.max_participants);
         let replaced = self.participant_by_identity(intent.claims.identity());
-        let presence = replaced.and_then(|old| self.remove(old, Ending::DUPLICATE_IDENTITY, now));
+        let presence = replaced.and_then(|old| self.replace(old, &intent.grant, now));
 
         let key = ParticipantKey(self.next_key());
         let JoinIntent { claims, grant, client, mode, auto_subscribe, add_tracks, offer, extra_addresses } =

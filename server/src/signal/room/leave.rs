@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use banter_protocol::token::VideoGrant;
 use banter_sfu::ParticipantKey;
 use livekit_protocol::leave_request::Action;
 use livekit_protocol::{DisconnectReason, LeaveRequest, SignalResponse, signal_response};
 use tracing::info;
 
 use super::announce::update;
-use super::participant::{Signal, Stage};
+use super::participant::{Participant, Signal, Stage};
 use super::{MediaCommand, Now, Output, Room, SIGNAL_GRACE, Timer};
 use crate::signal::CloseReason;
 use crate::signal::presence::{PresenceEntry, PresenceEvent};
@@ -21,6 +22,13 @@ const REPLACES_BY_IDENTITY: i32 = 12;
 pub(in crate::signal) struct Ending {
     pub(super) reason: DisconnectReason,
     pub(super) action: Action,
+}
+
+/// Whether a newer session of the same identity takes a session's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Successor {
+    None,
+    Visible,
 }
 
 impl Ending {
@@ -57,9 +65,7 @@ impl Room {
     pub(in crate::signal) fn handle_signal_closed(&mut self, key: ParticipantKey, now: Now) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         match participant.stage {
-            Stage::Joined => {
-                self.remove(key, Ending::SIGNAL_CLOSE, now);
-            }
+            Stage::Joined => self.remove(key, Ending::SIGNAL_CLOSE, now),
             Stage::Active => {
                 let until = now.instant + SIGNAL_GRACE;
                 participant.signal = Signal::Lost { until };
@@ -77,39 +83,65 @@ impl Room {
         self.close_with(Ending::disconnect(reason), now);
     }
 
-    /// Ends a session. Returns the presence that it leaves to the session that replaces it, if one does.
-    pub(super) fn remove(&mut self, key: ParticipantKey, ending: Ending, now: Now) -> Option<PresenceEntry> {
+    /// Ends a session.
+    pub(super) fn remove(&mut self, key: ParticipantKey, ending: Ending, now: Now) {
+        let presence = self.end(key, ending, Successor::None, now);
+        self.presence_left(presence.as_ref(), ending.reason);
+        self.empty_since(now);
+    }
+
+    /// Ends a session in favour of a newer one of the same identity, to which it leaves its presence.
+    pub(super) fn replace(
+        &mut self,
+        key: ParticipantKey,
+        newer: &VideoGrant,
+        now: Now,
+    ) -> Option<PresenceEntry> {
+        // One that nobody sees replaces nothing in the eyes of others.
+        if newer.hidden {
+            self.remove(key, Ending::DUPLICATE_IDENTITY, now);
+            return None;
+        }
+        self.end(key, Ending::DUPLICATE_IDENTITY, Successor::Visible, now)
+    }
+
+    fn end(
+        &mut self,
+        key: ParticipantKey,
+        ending: Ending,
+        successor: Successor,
+        now: Now,
+    ) -> Option<PresenceEntry> {
         self.send_shared(key, Arc::new(ending.message()));
-        let mut participant = self.participants.remove(&key)?;
+        let participant = self.participants.remove(&key)?;
         info!(participant = participant.sid.as_str(), reason = ending.reason.as_str_name(), "left");
         self.outputs.push_back(Output::HangUp { participant: key });
 
         // Before media goes, so that no client sees a track vanish without knowing why.
-        let replaced = ending == Ending::DUPLICATE_IDENTITY;
-        if !participant.grant.hidden {
-            let farewell = update(vec![participant.farewell(ending.reason)]);
-            for other in self.keys_of_all() {
-                if !replaced || self.participants[&other].client.protocol < REPLACES_BY_IDENTITY {
-                    self.send_shared(other, farewell.clone());
-                }
-            }
-        }
+        self.tell_farewell(&participant, ending.reason, successor);
         for &track in participant.publications.keys() {
             self.forget_track(track);
         }
         self.unannounced.remove(&key);
         self.media(MediaCommand::Leave { participant: key });
-
         if self.speakers.remove(&key).is_some() {
             self.tell_presence_of_speakers();
         }
-        let presence = participant.presence.take();
-        if !replaced {
-            self.presence_left(presence.as_ref(), ending.reason);
-            self.empty_since(now);
-        }
         self.count(now);
-        presence.filter(|_| replaced)
+        participant.presence
+    }
+
+    fn tell_farewell(&mut self, participant: &Participant, reason: DisconnectReason, successor: Successor) {
+        if participant.grant.hidden {
+            return;
+        }
+        let farewell = update(vec![participant.farewell(reason)]);
+        for other in self.keys_of_all() {
+            let replaces = self.participants[&other].client.protocol >= REPLACES_BY_IDENTITY;
+            if successor == Successor::None || !replaces {
+                self.send_shared(other, farewell.clone());
+            }
+        }
     }
 
     fn presence_left(&mut self, presence: Option<&PresenceEntry>, reason: DisconnectReason) {

@@ -14,6 +14,8 @@ mod publication;
 mod publish;
 mod requests;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;

@@ -39,9 +39,7 @@ impl Room {
             Message::Mute(request) => self.mute(key, request, now),
             Message::Subscription(request) => self.update_subscription(key, request),
             Message::TrackSetting(request) => self.update_track_settings(key, request),
-            Message::Leave(_) => {
-                self.remove(key, Ending::CLIENT_INITIATED, now);
-            }
+            Message::Leave(_) => self.remove(key, Ending::CLIENT_INITIATED, now),
             Message::SubscriptionPermission(request) => self.set_listeners(key, request),
             Message::Ping(_) => {
                 let now = translate::unix_millis(now.wall);

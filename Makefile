@@ -9,7 +9,7 @@ ui := desktop/ui
 pytest := .venv/bin/python -m pytest
 
 .PHONY: run test check bench generate
-.PHONY: setup-run setup-test check-rust check-ui check-generated test-rust test-ui test-sdk test-browser
+.PHONY: setup-run setup-test check-rust check-ui check-tests check-generated test-rust test-ui test-sdk test-browser
 
 run: setup-run
 	cargo run --release --bin banter -- serve $(ARGS)
@@ -17,7 +17,7 @@ run: setup-run
 test: setup-test
 	scripts/run-tests.sh check test-rust test-ui test-sdk test-browser
 
-check: check-rust check-ui check-generated
+check: check-rust check-ui check-tests check-generated
 
 bench:
 	cargo bench --workspace
@@ -42,6 +42,11 @@ check-rust:
 
 check-ui:
 	cd $(ui) && npm run --silent check
+
+check-tests:
+	cd tests && node_modules/.bin/biome check --error-on-warnings .
+	.venv/bin/ruff check tests
+	.venv/bin/ruff format --check tests
 
 check-generated: generate
 	git diff --exit-code -- openapi.json $(ui)/src/api

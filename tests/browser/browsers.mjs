@@ -1,63 +1,67 @@
 // Chromium and Firefox behind one face. Each person has a browser process of their own, with a microphone of their own.
-import { readFileSync } from 'node:fs';
-import { chromium } from 'playwright-core';
-import puppeteer from 'puppeteer-core';
-import { installEars, installMicrophone } from './ears.mjs';
-import { BLOCK, RATE, speech } from './speech.mjs';
-import { until } from './wait.mjs';
+import { readFileSync } from "node:fs";
+import { chromium } from "playwright-core";
+import puppeteer from "puppeteer-core";
+import { installEars, installMicrophone } from "./ears.mjs";
+import { BLOCK, RATE, speech } from "./speech.mjs";
+import { until } from "./wait.mjs";
 
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const FIREFOX = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 
 /** Opens Chromium, whose microphone plays `voice`'s speech from a file. */
 export async function openChromium(voice) {
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
     args: [
-      '--no-sandbox',
-      '--use-fake-ui-for-media-stream',
-      '--use-fake-device-for-media-stream',
+      "--no-sandbox",
+      "--use-fake-ui-for-media-stream",
+      "--use-fake-device-for-media-stream",
       `--use-file-for-fake-audio-capture=${speech(voice)}`,
-      '--autoplay-policy=no-user-gesture-required',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      '--no-first-run',
+      "--autoplay-policy=no-user-gesture-required",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      "--no-first-run",
     ],
   });
   const page = await browser.newPage();
   const errors = collectErrors(page);
   await page.addInitScript(installEars, { block: BLOCK, rate: RATE });
-  return new Person(voice, browser, page, errors, { fill: (selector, text) => page.fill(selector, text, { timeout: 10_000 }) });
+  return new Person(voice, browser, page, errors, {
+    fill: (selector, text) => page.fill(selector, text, { timeout: 10_000 }),
+  });
 }
 
 /** Opens Firefox, whose microphone is made by the page itself, since its fake device only hums. `sound` is where it plays. */
 export async function openFirefox(voice, sound) {
   const browser = await puppeteer.launch({
-    browser: 'firefox',
+    browser: "firefox",
     executablePath: FIREFOX,
     env: { ...process.env, PULSE_SERVER: sound.address },
     protocolTimeout: 30_000,
     extraPrefsFirefox: {
-      'media.navigator.streams.fake': true,
-      'media.navigator.permission.disabled': true,
-      'media.autoplay.default': 0,
-      'media.peerconnection.ice.loopback': true,
-      'media.peerconnection.ice.obfuscate_host_addresses': false,
+      "media.navigator.streams.fake": true,
+      "media.navigator.permission.disabled": true,
+      "media.autoplay.default": 0,
+      "media.peerconnection.ice.loopback": true,
+      "media.peerconnection.ice.obfuscate_host_addresses": false,
     },
   });
   const page = await browser.newPage();
   const errors = collectErrors(page);
   await page.evaluateOnNewDocument(installEars, { block: BLOCK, rate: RATE });
-  const wav = readFileSync(speech(voice)).toString('base64');
+  const wav = readFileSync(speech(voice)).toString("base64");
   await page.evaluateOnNewDocument(installMicrophone, { wav, rate: RATE });
-  return new Person(voice, browser, page, errors, { fill: (selector, text) => page.locator(selector).setTimeout(10_000).fill(text) });
+  return new Person(voice, browser, page, errors, {
+    fill: (selector, text) => page.locator(selector).setTimeout(10_000).fill(text),
+  });
 }
 
 function collectErrors(page) {
   const errors = [];
-  page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-  page.on('pageerror', (error) => errors.push(String(error?.stack ?? error)));
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  page.on("pageerror", (error) => errors.push(String(error?.stack ?? error)));
   return errors;
 }
 
@@ -91,7 +95,7 @@ class Person {
       `${this.voice} sees ${selector}`,
       within,
       () => this.evaluate((it) => document.querySelector(it) !== null, selector),
-      () => this.evaluate(() => document.body.innerText.slice(0, 600)),
+      () => this.evaluate(() => document.body.textContent.slice(0, 600)),
     );
   }
 

@@ -1,19 +1,19 @@
 // livekit-client in real browsers, without our web app: what any web page that uses it can expect of the server.
-import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
-import { after, before, describe, test } from 'node:test';
-import { openChromium, openFirefox } from './browsers.mjs';
-import { assertHearsSpeechOf, lastSound, untilSound, untilSpeechBegins } from './hearing.mjs';
-import { accessToken, startServer } from './server.mjs';
-import { startSound } from './sound.mjs';
-import { pause, until } from './wait.mjs';
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { after, before, describe, test } from "node:test";
+import { openChromium, openFirefox } from "./browsers.mjs";
+import { assertAllHearAll, lastSound, untilSound, untilSpeechBegins } from "./hearing.mjs";
+import { accessToken, startServer } from "./server.mjs";
+import { startSound } from "./sound.mjs";
+import { pause, until } from "./wait.mjs";
 
 const FILES = {
-  '/': [new URL('page/index.html', import.meta.url), 'text/html'],
-  '/page.js': [new URL('page/page.js', import.meta.url), 'text/javascript'],
-  '/livekit-client.js': [createRequire(import.meta.url).resolve('livekit-client'), 'text/javascript'],
+  "/": [new URL("page/index.html", import.meta.url), "text/html"],
+  "/page.js": [new URL("page/page.js", import.meta.url), "text/javascript"],
+  "/livekit-client.js": [createRequire(import.meta.url).resolve("livekit-client"), "text/javascript"],
 };
 
 let server;
@@ -22,10 +22,10 @@ let pages;
 let people;
 
 before(async () => {
-  server = await startServer('client');
+  server = await startServer("client");
   sound = await startSound();
   pages = await servePages();
-  people = await Promise.all([openChromium('ada'), openChromium('bob'), openFirefox('fox', sound)]);
+  people = await Promise.all([openChromium("ada"), openChromium("bob"), openFirefox("fox", sound)]);
 });
 
 after(async () => {
@@ -35,24 +35,24 @@ after(async () => {
   await server?.stop();
 });
 
-for (const [mode, singles] of Object.entries({ single: [true, true, true], dual: [false, false, false], mixed: [true, false, true] })) {
+for (const [mode, singles] of Object.entries({
+  single: [true, true, true],
+  dual: [false, false, false],
+  mixed: [true, false, true],
+})) {
   describe(`two Chromiums and a Firefox, ${mode}`, { timeout: 180_000 }, () => {
     const room = `browsers-${mode}-${process.pid}`;
 
-    test('each hears the words of each', async () => {
+    test("each hears the words of each", async () => {
       for (const [i, person] of people.entries()) await enter(person, room, singles[i]);
-      const pairs = people.flatMap((listener) => people.filter((other) => other !== listener).map((other) => [listener, other]));
-      const scores = await Promise.all(pairs.map(([listener, other]) => assertHearsSpeechOf(listener, other.voice, other.voice)));
-      pairs.forEach(([listener, other], i) => console.log(`${listener.voice} hears ${other.voice}: ${scores[i].toFixed(2)}`));
-      for (const person of people) {
-        const { packets, lost, energy } = await person.received();
-        assert.ok(packets > 500 && energy > 0.01, `${person.voice} received ${packets} packets, energy ${energy}`);
-        assert.equal(lost, 0, `${person.voice} lost packets`);
-      }
+      await assertAllHearAll(people, (person) => person.voice);
     });
 
-    for (const [speaker, listener] of [[0, 2], [2, 1]]) {
-      test(`mute silences ${speaker === 2 ? 'Firefox' : 'Chromium'} within 200 ms, and unmute ends that`, async () => {
+    for (const [speaker, listener] of [
+      [0, 2],
+      [2, 1],
+    ]) {
+      test(`mute silences ${speaker === 2 ? "Firefox" : "Chromium"} within 200 ms, and unmute ends that`, async () => {
         const [from, to] = [people[speaker], people[listener]];
         await untilSpeechBegins(to, from.voice);
         const muted = await from.evaluate(() => {
@@ -60,7 +60,7 @@ for (const [mode, singles] of Object.entries({ single: [true, true, true], dual:
           window.voice.mute();
           return at;
         });
-        await noticed(to, 'muted', from.voice, muted, 1000);
+        await noticed(to, "muted", from.voice, muted, 1000);
         await pause(3000);
         const silence = (await lastSound(to, from.voice)) - muted;
         console.log(`silent ${silence} ms after mute`);
@@ -69,19 +69,19 @@ for (const [mode, singles] of Object.entries({ single: [true, true, true], dual:
           await window.voice.speak();
           return Date.now();
         });
-        await until('sound again', 8000, async () => (await lastSound(to, from.voice)) > unmuted);
+        await until("sound again", 8000, async () => (await lastSound(to, from.voice)) > unmuted);
       });
     }
 
-    test('who speaks is told while it lasts', async () => {
-      const [ada, bob] = people;
-      await untilSpeechBegins(bob, 'ada');
+    test("who speaks is told while it lasts", async () => {
+      const bob = people[1];
+      await untilSpeechBegins(bob, "ada");
       const begun = Date.now();
-      await noticed(bob, 'speaking', (who) => who.split(' ').includes('ada'), begun - 800, 2000);
-      await noticed(bob, 'speaking', (who) => !who.split(' ').includes('ada'), begun + 3000, 10_000);
+      await noticed(bob, "speaking", (who) => who.split(" ").includes("ada"), begun - 800, 2000);
+      await noticed(bob, "speaking", (who) => !who.split(" ").includes("ada"), begun + 3000, 10_000);
     });
 
-    test('leaving is seen by the others within a second', async () => {
+    test("leaving is seen by the others within a second", async () => {
       const [ada, bob, fox] = people;
       const left = await ada.evaluate(() => {
         const at = Date.now();
@@ -89,14 +89,14 @@ for (const [mode, singles] of Object.entries({ single: [true, true, true], dual:
         return at;
       });
       for (const other of [bob, fox]) {
-        const at = await noticed(other, 'left', 'ada', left, 5000);
+        const at = await noticed(other, "left", "ada", left, 5000);
         assert.ok(at - left <= 1000, `${other.voice} saw it after ${at - left} ms`);
       }
-      await untilSound(fox, 'bob');
+      await untilSound(fox, "bob");
       for (const other of [bob, fox]) await other.evaluate(() => window.voice.leave());
     });
 
-    test('nobody had an error on the console', () => {
+    test("nobody had an error on the console", () => {
       for (const person of people) assert.deepEqual(person.errors, [], person.voice);
     });
   });
@@ -111,7 +111,7 @@ async function enter(person, room, single) {
 
 /** Waits until the page has noticed `what` about `who` (a name, or a test of one) since the time `since`; answers when it did. */
 async function noticed(person, what, who, since, within) {
-  const fits = typeof who === 'function' ? who : (name) => name === who;
+  const fits = typeof who === "function" ? who : (name) => name === who;
   const notices = () => person.evaluate(() => window.voice.notices);
   const found = await until(
     `${person.voice} notices '${what}'`,
@@ -125,9 +125,9 @@ async function noticed(person, what, who, since, within) {
 async function servePages() {
   const http = createServer(async (request, answer) => {
     const [file, type] = FILES[request.url] ?? [];
-    answer.writeHead(file ? 200 : 404, { 'Content-Type': type ?? 'text/plain' });
+    answer.writeHead(file ? 200 : 404, { "Content-Type": type ?? "text/plain" });
     answer.end(file && (await readFile(file)));
   });
-  await new Promise((resolve) => http.listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve));
   return http;
 }

@@ -3,7 +3,8 @@
 
 /** To be given to a browser as an init script; it must not refer to anything outside itself. */
 export function installEars({ block, rate }) {
-  const ears = (window.ears = { heard: {}, connections: [] });
+  const ears = { heard: {}, connections: [] };
+  window.ears = ears;
 
   const Connection = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Connection {
@@ -20,7 +21,8 @@ export function installEars({ block, rate }) {
     if (!who || !stream || ears.heard[who]?.stream === stream || stream.getAudioTracks().length === 0) return;
     context ??= new AudioContext({ sampleRate: rate });
     context.resume();
-    const ear = (ears.heard[who] = { stream, blocks: [] });
+    const ear = { stream, blocks: [] };
+    ears.heard[who] = ear;
     const source = context.createMediaStreamSource(stream);
     const tap = context.createScriptProcessor(block, 1, 1);
     tap.onaudioprocess = ({ inputBuffer }) => {
@@ -33,7 +35,9 @@ export function installEars({ block, rate }) {
     tap.connect(context.destination);
     ear.keep = [source, tap];
   };
-  setInterval(() => document.querySelectorAll('audio[data-user-id]').forEach(listen), 50);
+  setInterval(() => {
+    for (const element of document.querySelectorAll("audio[data-user-id]")) listen(element);
+  }, 50);
 
   /** Blocks heard from `who` since the time `since`: [time of day in ms, rms]. */
   ears.since = (who, since) => (ears.heard[who]?.blocks ?? []).filter(([at]) => at >= since);
@@ -43,7 +47,7 @@ export function installEars({ block, rate }) {
     const sum = { packets: 0, lost: 0, energy: 0 };
     for (const connection of ears.connections) {
       for (const report of (await connection.getStats()).values()) {
-        if (report.type !== 'inbound-rtp' || report.kind !== 'audio') continue;
+        if (report.type !== "inbound-rtp" || report.kind !== "audio") continue;
         sum.packets += report.packetsReceived ?? 0;
         sum.lost += report.packetsLost ?? 0;
         sum.energy += report.totalAudioEnergy ?? 0;

@@ -1,11 +1,11 @@
 // What one person's ears say about another's speech.
-import assert from 'node:assert/strict';
-import { BLOCK, envelope, likeness, RATE, speech } from './speech.mjs';
-import { until } from './wait.mjs';
+import assert from "node:assert/strict";
+import { BLOCK, envelope, likeness, RATE, speech } from "./speech.mjs";
+import { until } from "./wait.mjs";
 
 /** Loudness above which a block counts as sound: -46 dB of full scale, far above codec noise, far below speech. */
 const SOUND = 0.005;
-const VOICES = ['ada', 'bob', 'fox'];
+const VOICES = ["ada", "bob", "fox"];
 const enough = (seconds) => Math.floor((seconds * RATE) / BLOCK);
 
 /** Waits until `listener` has heard sound from `who`. */
@@ -14,8 +14,29 @@ export function untilSound(listener, who, within = 15_000) {
     `${listener.voice} hears ${who}`,
     within,
     async () => (await listener.hearing(who)).some(([, rms]) => rms > SOUND),
-    async () => ({ loudest: Math.max(...(await listener.hearing(who)).map(([, rms]) => rms)), ...(await listener.received()) }),
+    async () => ({
+      loudest: Math.max(...(await listener.hearing(who)).map(([, rms]) => rms)),
+      ...(await listener.received()),
+    }),
   );
+}
+
+/** Everybody hears everybody else's words, and nobody has lost a packet. `id` says by what name a person is heard. */
+export async function assertAllHearAll(people, id) {
+  const pairs = people.flatMap((listener) =>
+    people.filter((other) => other !== listener).map((other) => [listener, other]),
+  );
+  const scores = await Promise.all(
+    pairs.map(([listener, other]) => assertHearsSpeechOf(listener, id(other), other.voice)),
+  );
+  for (const [i, [listener, other]] of pairs.entries()) {
+    console.log(`${listener.voice} hears ${other.voice}: ${scores[i].toFixed(2)}`);
+  }
+  for (const person of people) {
+    const { packets, lost, energy } = await person.received();
+    assert.ok(packets > 500 && energy > 0.01, `${person.voice} received ${packets} packets, energy ${energy}`);
+    assert.equal(lost, 0, `${person.voice} lost packets`);
+  }
 }
 
 /** Listens for eight seconds: the words' rhythm must be that of `voice`, and clearly not that of anybody else. */

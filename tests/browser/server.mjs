@@ -1,21 +1,21 @@
 // The server under test: a banter of the tests' own, or one named by BANTER_TEST_SERVER_URL (see tests/sdk/server.py).
-import { execFile, spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { AccessToken } from 'livekit-server-sdk';
-import { until } from './wait.mjs';
+import { execFile, spawn } from "node:child_process";
+import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { AccessToken } from "livekit-server-sdk";
+import { until } from "./wait.mjs";
 
-const PROJECT = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const PROGRAM = process.env.BANTER_PROGRAM ?? join(PROJECT, 'target/debug/banter');
+const PROJECT = join(dirname(fileURLToPath(import.meta.url)), "../..");
+const PROGRAM = process.env.BANTER_PROGRAM ?? join(PROJECT, "target/debug/banter");
 
 /** Where tests leave logs and recordings. */
-export const RESULTS = join(PROJECT, 'test-results');
+export const RESULTS = join(PROJECT, "test-results");
 
 /** An access token to join `room`, signed with the development key pair. */
 export async function accessToken(room, identity) {
-  const token = new AccessToken('devkey', 'secret', { identity, name: identity });
+  const token = new AccessToken("devkey", "secret", { identity, name: identity });
   token.addGrant({ roomJoin: true, room });
   return token.toJwt();
 }
@@ -23,26 +23,26 @@ export async function accessToken(room, identity) {
 /** Starts a server: answers its address, what it has printed so far, and how to stop it. */
 export async function startServer(name) {
   const elsewhere = process.env.BANTER_TEST_SERVER_URL;
-  if (elsewhere) return { url: elsewhere, isBanter: false, printed: () => '', stop: async () => {} };
+  if (elsewhere) return { url: elsewhere, isBanter: false, printed: () => "", stop: async () => {} };
 
-  const folder = mkdtempSync(join(tmpdir(), 'banter-test-'));
+  const folder = mkdtempSync(join(tmpdir(), "banter-test-"));
   mkdirSync(RESULTS, { recursive: true });
-  const data = join(folder, 'data');
-  const arguments_ = ['serve', '--dev', '--data-dir', data, '--port', '0', '--rtc-tcp-port', '0'];
-  const server = spawn(PROGRAM, arguments_, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const data = join(folder, "data");
+  const arguments_ = ["serve", "--dev", "--data-dir", data, "--port", "0", "--rtc-tcp-port", "0"];
+  const server = spawn(PROGRAM, arguments_, { stdio: ["ignore", "pipe", "pipe"] });
   const log = createWriteStream(join(RESULTS, `server-${name}.log`));
-  let printed = '';
+  let printed = "";
   for (const stream of [server.stdout, server.stderr]) {
-    stream.on('data', (bytes) => {
+    stream.on("data", (bytes) => {
       printed += bytes;
       log.write(bytes);
     });
   }
-  const ended = new Promise((resolve) => server.on('exit', (code, signal) => resolve(code ?? signal)));
+  const ended = new Promise((resolve) => server.on("exit", (code, signal) => resolve(code ?? signal)));
 
-  const port = await until('the server is ready', 20_000, async () => {
+  const port = await until("the server is ready", 20_000, async () => {
     if (server.exitCode !== null) throw new Error(`banter ended with status ${server.exitCode}\n${printed}`);
-    const { http } = JSON.parse(readFileSync(join(data, 'ports.json'), 'utf8'));
+    const { http } = JSON.parse(readFileSync(join(data, "ports.json"), "utf8"));
     return (await fetch(`http://127.0.0.1:${http}/readyz`)).ok && http;
   });
 
@@ -53,14 +53,14 @@ export async function startServer(name) {
     /** Runs the program beside the server, as an operator would. */
     run: (...args) =>
       new Promise((resolve, reject) =>
-        execFile(PROGRAM, [...args, '--data-dir', data], (error, out) => (error ? reject(error) : resolve(out))),
+        execFile(PROGRAM, [...args, "--data-dir", data], (error, out) => (error ? reject(error) : resolve(out))),
       ),
     async stop() {
-      server.kill('SIGTERM');
+      server.kill("SIGTERM");
       const status = await ended;
       rmSync(folder, { recursive: true, force: true });
       if (status !== 0) throw new Error(`banter ended with status ${status}\n${printed.slice(-4000)}`);
-      if (printed.includes('panicked')) throw new Error(`banter panicked\n${printed.slice(-4000)}`);
+      if (printed.includes("panicked")) throw new Error(`banter panicked\n${printed.slice(-4000)}`);
     },
   };
 }

@@ -1,8 +1,8 @@
 // Spoken test sounds, made on this machine, and the measure of how much a received sound is the one that was sent.
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { RESULTS } from './server.mjs';
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { RESULTS } from "./server.mjs";
 
 export const RATE = 48_000;
 /** Samples in one block of an envelope: 21 ms, what the ears in the page deliver at a time. */
@@ -13,30 +13,61 @@ export const ROUND = 10.24;
 export const PAUSE = 3;
 
 const VOICES = {
-  ada: { voice: 'en-gb+f3', speed: 150, words: 'Left side is clear. Two of them behind the wall! I am going around now, cover me, please.' },
-  bob: { voice: 'en-us+m3', speed: 120, words: 'No. Wait. Hold the bridge until the others have come back; then, all together, we move.' },
-  fox: { voice: 'en-gb+m7', speed: 175, words: 'Reloading. Anyone got a spare medkit? Mine is gone, gone, gone. Oh, and look up: the roof, the roof!' },
+  ada: {
+    voice: "en-gb+f3",
+    speed: 150,
+    words: "Left side is clear. Two of them behind the wall! I am going around now, cover me, please.",
+  },
+  bob: {
+    voice: "en-us+m3",
+    speed: 120,
+    words: "No. Wait. Hold the bridge until the others have come back; then, all together, we move.",
+  },
+  fox: {
+    voice: "en-gb+m7",
+    speed: 175,
+    words: "Reloading. Anyone got a spare medkit? Mine is gone, gone, gone. Oh, and look up: the roof, the roof!",
+  },
 };
 
 /** The path of the WAV file in which `name` speaks: 48 kHz, mono, 16 bits, `ROUND` seconds. */
 export function speech(name) {
-  const folder = join(RESULTS, 'speech');
+  const folder = join(RESULTS, "speech");
   const path = join(folder, `${name}.wav`);
   if (existsSync(path)) return path;
   mkdirSync(folder, { recursive: true });
   const { voice, speed, words } = VOICES[name];
   const raw = join(folder, `${name}.raw.wav`);
-  execFileSync('espeak-ng', ['-v', voice, '-s', String(speed), '-w', raw, words]);
-  const trimmed = ['rate', '-v', String(RATE), 'silence', '1', '0.01', '0.1%', 'trim', '0', String(ROUND - PAUSE)];
-  execFileSync('sox', ['-V1', raw, '-b', '16', '-c', '1', path, ...trimmed, 'norm', '-3', 'pad', '0', String(ROUND), 'trim', '0', String(ROUND)]);
+  execFileSync("espeak-ng", ["-v", voice, "-s", String(speed), "-w", raw, words]);
+  const trimmed = ["rate", "-v", String(RATE), "silence", "1", "0.01", "0.1%", "trim", "0", String(ROUND - PAUSE)];
+  execFileSync("sox", [
+    "-V1",
+    raw,
+    "-b",
+    "16",
+    "-c",
+    "1",
+    path,
+    ...trimmed,
+    "norm",
+    "-3",
+    "pad",
+    "0",
+    String(ROUND),
+    "trim",
+    "0",
+    String(ROUND),
+  ]);
   return path;
 }
 
 /** The loudness of each block of a WAV file that `speech` made. */
 export function envelope(path) {
   const bytes = readFileSync(path);
-  const data = bytes.indexOf('data', 12, 'latin1') + 8;
-  const samples = new Int16Array(bytes.buffer.slice(bytes.byteOffset + data, bytes.byteOffset + bytes.length - (bytes.length - data) % 2));
+  const data = bytes.indexOf("data", 12, "latin1") + 8;
+  const samples = new Int16Array(
+    bytes.buffer.slice(bytes.byteOffset + data, bytes.byteOffset + bytes.length - ((bytes.length - data) % 2)),
+  );
   const blocks = [];
   for (let at = 0; at + BLOCK <= samples.length; at += BLOCK) {
     let sum = 0;
@@ -55,7 +86,10 @@ export function likeness(received, sent) {
   const round = decibels(sent);
   let best = -1;
   for (let shift = 0; shift < round.length; shift++) {
-    best = Math.max(best, correlation(heard, (i) => round[(i + shift) % round.length]));
+    best = Math.max(
+      best,
+      correlation(heard, (i) => round[(i + shift) % round.length]),
+    );
   }
   return best;
 }
@@ -63,7 +97,9 @@ export function likeness(received, sent) {
 function decibels(envelope) {
   const loud = Math.max(...envelope, 1e-4);
   const levels = envelope.map((rms) => Math.max(20 * Math.log10(rms / loud + 1e-9), -40));
-  return levels.map((_, i) => (levels[Math.max(i - 1, 0)] + levels[i] + levels[Math.min(i + 1, levels.length - 1)]) / 3);
+  return levels.map(
+    (_, i) => (levels[Math.max(i - 1, 0)] + levels[i] + levels[Math.min(i + 1, levels.length - 1)]) / 3,
+  );
 }
 
 function correlation(a, b) {

@@ -14,7 +14,7 @@ export async function until(what, within, condition, seen = async () => undefine
     }
     if (performance.now() > deadline) {
       const last = await Promise.resolve(seen()).catch(String);
-      throw new Error(`not within ${within} ms: ${what}; seen: ${JSON.stringify(last)}; ${failure ?? ''}`);
+      throw new Error(`not within ${within} ms: ${what}; seen: ${JSON.stringify(last)}; ${failure ?? ""}`);
     }
     await pause(25);
   }

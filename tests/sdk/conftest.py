@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlparse
 
 import pytest
-
 from node_participant import NodeParticipant
 from participant import Participant, PythonParticipant
 from server import Banter, Server
@@ -59,7 +58,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    # The native library under the Python SDK now and then aborts the process from its own exit handlers, after all tests are done.
+    # The native library under the Python SDK now and then aborts the process from its own exit handlers, when all
+    # tests are done.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(config.stash.get(STATUS, 3))

@@ -6,7 +6,6 @@ import json
 import time
 
 import numpy as np
-
 from participant import Ear, Notice
 from server import PROJECT, Server
 

@@ -1,6 +1,6 @@
 // A participant on LiveKit's Node SDK. Commands come as JSON lines on standard input; what it is told and what it hears
 // leave as JSON lines on standard output, among the SDK's own log lines. `node_participant.py` is the other end.
-import { createInterface } from 'node:readline';
+import { createInterface } from "node:readline";
 import {
   AudioFrame,
   AudioSource,
@@ -11,8 +11,8 @@ import {
   RoomEvent,
   TrackPublishOptions,
   TrackSource,
-} from '@livekit/rtc-node';
-import { AccessToken } from 'livekit-server-sdk';
+} from "@livekit/rtc-node";
+import { AccessToken } from "livekit-server-sdk";
 
 const RATE = 48_000;
 const FRAME = RATE / 50;
@@ -24,23 +24,27 @@ let track;
 let speaking = false;
 
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
-const note = (what, who) => say({ kind: 'notice', what, who });
+const note = (what, who) => say({ kind: "notice", what, who });
 
 const commands = {
   async join({ url, key, secret, room: name, identity, single }) {
     const token = new AccessToken(key, secret, { identity, name: identity });
     token.addGrant({ roomJoin: true, room: name });
-    await room.connect(url, await token.toJwt(), { autoSubscribe: true, dynacast: false, singlePeerConnection: single });
-    for (const other of room.remoteParticipants.values()) note('joined', other.identity);
+    await room.connect(url, await token.toJwt(), {
+      autoSubscribe: true,
+      dynacast: false,
+      singlePeerConnection: single,
+    });
+    for (const other of room.remoteParticipants.values()) note("joined", other.identity);
   },
 
   async speak({ hz }) {
     source = new AudioSource(RATE, 1, 100);
-    track = LocalAudioTrack.createAudioTrack('microphone', source);
+    track = LocalAudioTrack.createAudioTrack("microphone", source);
     const options = new TrackPublishOptions({ source: TrackSource.SOURCE_MICROPHONE });
     await room.localParticipant.publishTrack(track, options);
     speaking = true;
-    play(hz).catch((error) => say({ kind: 'error', error: String(error) }));
+    play(hz).catch((error) => say({ kind: "error", error: String(error) }));
   },
 
   async hush() {
@@ -69,32 +73,38 @@ async function listen(remote, identity) {
   const stream = new AudioStream(remote, { sampleRate: RATE, numChannels: 1, frameSizeMs: 20 });
   for await (const frame of stream) {
     const { buffer, byteOffset, byteLength } = frame.data;
-    say({ kind: 'heard', who: identity, pcm: Buffer.from(buffer, byteOffset, byteLength).toString('base64') });
+    say({ kind: "heard", who: identity, pcm: Buffer.from(buffer, byteOffset, byteLength).toString("base64") });
   }
 }
 
 room
-  .on(RoomEvent.ParticipantConnected, (other) => note('joined', other.identity))
-  .on(RoomEvent.ParticipantDisconnected, (other) => note('left', other.identity))
-  .on(RoomEvent.TrackMuted, (_, other) => note('muted', other.identity))
-  .on(RoomEvent.TrackUnmuted, (_, other) => note('unmuted', other.identity))
-  .on(RoomEvent.TrackUnpublished, (_, other) => note('unpublished', other.identity))
-  .on(RoomEvent.Disconnected, (reason) => note('disconnected', String(reason)))
+  .on(RoomEvent.ParticipantConnected, (other) => note("joined", other.identity))
+  .on(RoomEvent.ParticipantDisconnected, (other) => note("left", other.identity))
+  .on(RoomEvent.TrackMuted, (_, other) => note("muted", other.identity))
+  .on(RoomEvent.TrackUnmuted, (_, other) => note("unmuted", other.identity))
+  .on(RoomEvent.TrackUnpublished, (_, other) => note("unpublished", other.identity))
+  .on(RoomEvent.Disconnected, (reason) => note("disconnected", String(reason)))
   .on(RoomEvent.ActiveSpeakersChanged, (speakers) => {
-    note('speaking', speakers.map((speaker) => speaker.identity).sort().join(' '));
+    note(
+      "speaking",
+      speakers
+        .map((speaker) => speaker.identity)
+        .sort()
+        .join(" "),
+    );
   })
   .on(RoomEvent.TrackSubscribed, (remote, _, other) => {
-    note('subscribed', other.identity);
-    listen(remote, other.identity).catch((error) => note('deaf', `${other.identity}: ${error}`));
+    note("subscribed", other.identity);
+    listen(remote, other.identity).catch((error) => note("deaf", `${other.identity}: ${error}`));
   });
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { command, ...given } = JSON.parse(line);
   try {
     await commands[command](given);
-    say({ kind: 'done', command });
+    say({ kind: "done", command });
   } catch (error) {
-    say({ kind: 'error', error: `${command}: ${error?.stack ?? error}` });
+    say({ kind: "error", error: `${command}: ${error?.stack ?? error}` });
   }
 }
 await dispose();

@@ -1,4 +1,4 @@
-"""People in a room: one face, two bodies, both of them LiveKit's own SDKs (Python here, Node in `node_participant.py`)."""
+"""People in a room: one face, two bodies, both LiveKit's own SDKs (Python here, Node in `node_participant.py`)."""
 
 import asyncio
 import time
@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 from livekit import rtc
-
 from server import Server
 from tone import RATE, WINDOW, Tone, level_db, rms, strongest
 
@@ -246,5 +245,9 @@ async def until_noticed(listener: Participant, what: str, who: str, within: floa
     def found() -> list[Notice]:
         return [n for n in listener.notices if n.what == what and n.who == who and n.at >= since]
 
-    await until(lambda: bool(found()), within, lambda: f"{listener.identity} never noticed '{who} {what}' but {listener.notices}")
+    await until(
+        lambda: bool(found()),
+        within,
+        lambda: f"{listener.identity} never noticed '{who} {what}' but {listener.notices}",
+    )
     return found()[0]

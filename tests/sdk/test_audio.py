@@ -1,10 +1,9 @@
-"""Sound arrives, whole and at the right ears, whichever SDK speaks and listens and however many connections it opens."""
+"""Sound arrives, whole and at the right ears, whichever SDK speaks and listens, over one connection or two."""
 
 import asyncio
 import time
 
 import pytest
-
 from conftest import Gathering
 from participant import until, until_hears, until_noticed, until_silent
 
@@ -35,13 +34,15 @@ async def test_three_tones_do_not_mix(gathering: Gathering, modes):
         await gathering.join("bob", "node", modes[1]),
         await gathering.join("carol", "python", modes[2]),
     ]
-    await asyncio.gather(*(person.speak(hz) for person, hz in zip(people, TONES)))
-    pairs = [(a, b, hz) for a in people for b, hz in zip(people, TONES) if a is not b]
+    await asyncio.gather(*(person.speak(hz) for person, hz in zip(people, TONES, strict=True)))
+    pairs = [(a, b, hz) for a in people for b, hz in zip(people, TONES, strict=True) if a is not b]
     await asyncio.gather(*(until_hears(listener, speaker.identity, hz) for listener, speaker, hz in pairs))
     for listener, speaker, hz in pairs:
         for other in TONES:
             level = listener.ears[speaker.identity].level_db(other)
-            assert other == hz or level < -30, f"{listener.identity} hears {other} Hz at {level:.0f} dB from {speaker.identity}"
+            assert other == hz or level < -30, (
+                f"{listener.identity} hears {other} Hz at {level:.0f} dB from {speaker.identity}"
+            )
 
 
 async def test_a_late_joiner_hears_everybody(gathering: Gathering, modes):
@@ -116,7 +117,7 @@ async def test_everyone_in_a_growing_room_hears_everyone(gathering: Gathering):
         *(
             until_hears(listener, speaker.identity, hz, within=25)
             for listener in people
-            for speaker, hz in zip(people, tones)
+            for speaker, hz in zip(people, tones, strict=True)
             if listener is not speaker
         )
     )

@@ -5,7 +5,6 @@ import os
 import time
 
 import pytest
-
 from participant import PythonParticipant, Streams, until, until_hears
 from server import Banter, Usage
 
@@ -33,11 +32,11 @@ async def test_ten_speakers_for_a_minute_lose_nothing(capsys):
         with capsys.disabled():
             print(told)
 
-        for person, one in zip(people, listeners):
+        for person, one in zip(people, listeners, strict=True):
             assert one.incoming == PEOPLE - 1, f"{person.identity} receives {one.incoming} streams\n{told}"
             assert one.lost == 0, f"{person.identity} lost {one.lost} packets\n{told}"
         core, socket = counted["core"], counted["socket"]
-        # What was sent before the counters were read has been received by then, and nothing was received that was not sent.
+        # What was sent before the counters were read has been received, and nothing has that was not sent.
         assert sent_before <= core["received"] + core["unknown"] <= total(listeners).sent, told
         assert core["due"] == core["forwarded"], told
         assert core["late"] == core["unsendable"] == core["unauthentic"] == 0, told
@@ -47,7 +46,7 @@ async def test_ten_speakers_for_a_minute_lose_nothing(capsys):
 
 
 async def gather_people(server) -> list[PythonParticipant]:
-    """Everybody inside and speaking, half with one connection and half with two; the first one checks all the others' tones."""
+    """Everybody inside and speaking, half of them over two connections; the first one checks the others' tones."""
     people = []
     tones = {f"p{index}": 300.0 + 120 * index for index in range(PEOPLE)}
     for index, (identity, hz) in enumerate(tones.items()):
@@ -74,7 +73,9 @@ async def streams(people: list[PythonParticipant]) -> list[Streams]:
 
 
 def total(all_streams: list[Streams]) -> Streams:
-    return Streams(*(sum(getattr(one, name) for one in all_streams) for name in ("incoming", "sent", "received", "lost")))
+    return Streams(
+        *(sum(getattr(one, name) for one in all_streams) for name in ("incoming", "sent", "received", "lost"))
+    )
 
 
 def counters(server, bearer: str) -> dict:
@@ -86,10 +87,13 @@ def counters(server, bearer: str) -> dict:
 def report(idle: Usage, before: Usage, after: Usage, took: float, counted: dict, listeners: list[Streams]) -> str:
     cpu = after.cpu_seconds - before.cpu_seconds
     forwarded = counted["core"]["forwarded"]
+    resident, peak, empty = (
+        size / 2**20 for size in (after.resident_bytes, after.peak_resident_bytes, idle.resident_bytes)
+    )
     return f"""
 {PEOPLE} people, {took:.0f} s: {forwarded} packets forwarded, {total(listeners).lost} lost
   CPU {100 * cpu / took:.1f} % of one core
-  resident {after.resident_bytes / 2**20:.1f} MiB, peak {after.peak_resident_bytes / 2**20:.1f} MiB, before anybody came {idle.resident_bytes / 2**20:.1f} MiB
+  resident {resident:.1f} MiB, peak {peak:.1f} MiB, before anybody came {empty:.1f} MiB
   core   {counted["core"]}
   socket {counted["socket"]}
   listeners {total(listeners)}"""

@@ -5,9 +5,8 @@ import time
 from datetime import timedelta
 
 import pytest
-from livekit import rtc
-
 from conftest import Gathering
+from livekit import rtc
 from participant import PythonParticipant, until, until_hears, until_noticed
 from server import Server
 

@@ -39,27 +39,31 @@ export async function assertAllHearAll(people, id) {
   }
 }
 
-/** Listens for eight seconds: the words' rhythm must be that of `voice`, and clearly not that of anybody else. */
+/**
+ * Listens until eight seconds have the rhythm of the words of `voice`, and clearly of nobody else's. On a busy machine a
+ * browser's microphone may stumble, so a piece that is torn is followed by another.
+ */
 export async function assertHearsSpeechOf(listener, who, voice) {
   await untilSound(listener, who);
   const since = Date.now();
-  const blocks = await until(
-    `${listener.voice} has listened to ${who}`,
-    15_000,
+  let scores = {};
+  await until(
+    `${listener.voice} hears the words of ${voice} from ${who}`,
+    40_000,
     async () => {
-      const now = await listener.hearing(who, since);
-      return now.length >= enough(8) && now;
+      const blocks = (await listener.hearing(who, since)).slice(-enough(8));
+      if (blocks.length < enough(8)) return false;
+      scores = Object.fromEntries(VOICES.map((name) => [name, likeness(rms(blocks), envelope(speech(name)))]));
+      const others = VOICES.filter((name) => name !== voice).map((name) => scores[name]);
+      return scores[voice] > 0.8 && scores[voice] > Math.max(...others) + 0.1;
     },
-    async () => (await listener.hearing(who, since)).length,
+    () => scores,
+    500,
   );
-  const received = blocks.slice(0, enough(8)).map(([, rms]) => rms);
-  const scores = Object.fromEntries(VOICES.map((name) => [name, likeness(received, envelope(speech(name)))]));
-  const told = `${listener.voice} hears ${who} as ${JSON.stringify(scores)}`;
-  const others = VOICES.filter((name) => name !== voice).map((name) => scores[name]);
-  assert.ok(scores[voice] > 0.8, told);
-  assert.ok(scores[voice] > Math.max(...others) + 0.1, told);
   return scores[voice];
 }
+
+const rms = (blocks) => blocks.map(([, loudness]) => loudness);
 
 /** Waits for the beginning of a round of speech: sound after at least 1.5 seconds without. */
 export function untilSpeechBegins(listener, who, within = 25_000) {

@@ -1,8 +1,8 @@
 /**
  * Waits until `condition` answers something true, and answers that. Errors count as "not yet".
- * Past `within` milliseconds it throws, with what `seen` tells about the last look.
+ * Past `within` milliseconds it throws, with what `seen` tells about the last look. It looks `every` so many milliseconds.
  */
-export async function until(what, within, condition, seen = async () => undefined) {
+export async function until(what, within, condition, seen = async () => undefined, every = 25) {
   const deadline = performance.now() + within;
   for (;;) {
     let failure;
@@ -16,7 +16,7 @@ export async function until(what, within, condition, seen = async () => undefine
       const last = await Promise.resolve(seen()).catch(String);
       throw new Error(`not within ${within} ms: ${what}; seen: ${JSON.stringify(last)}; ${failure ?? ""}`);
     }
-    await pause(25);
+    await pause(every);
   }
 }
 

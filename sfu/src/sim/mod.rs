@@ -4,13 +4,19 @@
 //! a node wanted to be woken. What links do is drawn from one seed. The cores draw some randomness of their own, so a
 //! run repeats in what is lost and late, not in every byte.
 
+mod connection;
+mod description;
+mod hearing;
 mod net;
+mod peer;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub use hearing::Hearing;
 pub use net::{Datagram, Link, Net};
+pub use peer::{Peer, track_label};
 
 /// Something with addresses that takes and sends datagrams: a core under test.
 pub trait Node {

@@ -1,0 +1,110 @@
+//! What is said and heard in a simulation: numbered packets, and the account of their arrival.
+
+use crate::TrackKey;
+use crate::rtp::RtpTime;
+
+/// Bytes of one payload: 20 ms of Opus at 32 kbit/s.
+const PAYLOAD_LEN: usize = 80;
+/// First byte of a SILK-less 20 ms Opus packet (RFC 6716 §3.1), for those who look.
+const OPUS_TOC: u8 = 0xFC;
+
+/// What stands in for one packet of Opus: who says it, and as which of their packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Utterance {
+    pub(super) track: TrackKey,
+    pub(super) number: u32,
+    /// The timestamp that the speaker gave it.
+    pub(super) spoken: RtpTime,
+}
+
+impl Utterance {
+    pub(super) fn encode(self) -> [u8; PAYLOAD_LEN] {
+        let mut payload = [0; PAYLOAD_LEN];
+        payload[0] = OPUS_TOC;
+        payload[1..9].copy_from_slice(&self.track.0.to_be_bytes());
+        payload[9..13].copy_from_slice(&self.number.to_be_bytes());
+        payload[13..17].copy_from_slice(&self.spoken.0.to_be_bytes());
+        payload
+    }
+
+    pub(super) fn decode(payload: &[u8]) -> Option<Self> {
+        let (&[OPUS_TOC, t0, t1, t2, t3, t4, t5, t6, t7, n0, n1, n2, n3, s0, s1, s2, s3], _) =
+            payload.split_first_chunk()?
+        else {
+            return None;
+        };
+        (payload.len() == PAYLOAD_LEN).then_some(Self {
+            track: TrackKey(u64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7])),
+            number: u32::from_be_bytes([n0, n1, n2, n3]),
+            spoken: RtpTime(u32::from_be_bytes([s0, s1, s2, s3])),
+        })
+    }
+}
+
+/// What one peer has heard of one track.
+#[derive(Clone, Debug, Default)]
+pub struct Hearing {
+    /// Packets that arrived, each counted once.
+    pub packets: u64,
+    /// Packets that SRTP let through and that had been heard before.
+    pub repeated: u64,
+    /// Packets whose distance on the clock from the first is not what the speaker gave them.
+    pub out_of_time: u64,
+    numbers: Vec<u64>,
+    extent: Option<Extent>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    first: u32,
+    last: u32,
+    /// Timestamp as heard minus as spoken.
+    clock_offset: u32,
+}
+
+impl Hearing {
+    pub(super) fn note(&mut self, utterance: Utterance, heard: RtpTime) {
+        let Utterance { number, spoken, .. } = utterance;
+        let clock_offset = heard.0.wrapping_sub(spoken.0);
+        let extent = self.extent.get_or_insert(Extent { first: number, last: number, clock_offset });
+        extent.first = extent.first.min(number);
+        extent.last = extent.last.max(number);
+        self.out_of_time += u64::from(extent.clock_offset != clock_offset);
+        let (word, bit) = (number as usize / 64, number % 64);
+        if self.numbers.len() <= word {
+            self.numbers.resize(word + 1, 0);
+        }
+        if self.numbers[word] >> bit & 1 == 1 {
+            self.repeated += 1;
+        } else {
+            self.numbers[word] |= 1 << bit;
+            self.packets += 1;
+        }
+    }
+
+    /// Packets between the first and the last that did not arrive.
+    pub fn missing(&self) -> u64 {
+        self.extent.map_or(0, |Extent { first, last, .. }| u64::from(last - first) + 1 - self.packets)
+    }
+
+    /// The number of the latest packet.
+    pub fn last(&self) -> Option<u32> {
+        self.extent.map(|extent| extent.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_tells_losses_from_repeats() {
+        let mut hearing = Hearing::default();
+        for number in [3, 4, 6, 4] {
+            let utterance = Utterance { track: TrackKey(1), number, spoken: RtpTime(960 * number) };
+            assert_eq!(Utterance::decode(&utterance.encode()), Some(utterance));
+            hearing.note(utterance, RtpTime(960 * number + 77));
+        }
+        assert_eq!((hearing.packets, hearing.repeated, hearing.missing(), hearing.out_of_time), (3, 1, 1, 0));
+    }
+}

@@ -86,13 +86,24 @@ impl<N: Node> World<N> {
         result
     }
 
+    pub fn node_mut(&mut self, number: usize) -> &mut N {
+        &mut self.nodes[number]
+    }
+
     /// Lets time pass.
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
-        while self.next_event() <= end {
-            self.step();
+        while self.step_before(end) {}
+    }
+
+    /// Handles the next event, if it is not after `end`; else lets time pass until then and is false.
+    pub fn step_before(&mut self, end: Instant) -> bool {
+        if self.next_event() > end {
+            self.now = end;
+            return false;
         }
-        self.now = end;
+        self.step();
+        true
     }
 
     /// Runs until `done`, which is asked after every event. False when `limit` passes before.
@@ -100,11 +111,9 @@ impl<N: Node> World<N> {
     pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
         let end = self.now + limit;
         while !done(self) {
-            if self.next_event() > end {
-                self.now = end;
+            if !self.step_before(end) {
                 return done(self);
             }
-            self.step();
         }
         true
     }

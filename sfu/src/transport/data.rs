@@ -411,3 +411,69 @@ fn take_packets(payload: Payload, packets: &mut VecDeque<Bytes>) {
         packets.extend(encoded);
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an instant can only be had from the clock")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn damaged_packets_of_an_authentic_peer_never_panic(
+            damage in proptest::collection::vec((any::<usize>(), 12..200usize, any::<u8>()), 1..30),
+        ) {
+            let now = Instant::now();
+            let [mut client, mut server] = [DtlsRole::Client, DtlsRole::Server].map(|role| Channels::new(role, Vec::new()));
+            let spec = ChannelSpec { label: "x".to_owned(), ordered: true, reliability: Reliability::Full };
+            client.open(ChannelId(0), spec);
+            let mut damage = damage.into_iter().cycle();
+            for round in 0..20 {
+                let now = now + Duration::from_millis(100 * round);
+                client.handle_timeout(now);
+                server.handle_timeout(now);
+                let _ = client.send(ChannelId(0), true, &[7; 3000]);
+                for packet in packets(&mut client, now) {
+                    let (which, at, bits) = damage.next().expect("a cycle has no end");
+                    if which % 3 == 0 {
+                        server.handle_datagram(damaged(&packet, at, bits), now);
+                    }
+                    server.handle_datagram(packet, now);
+                }
+                for packet in packets(&mut server, now) {
+                    client.handle_datagram(packet, now);
+                }
+            }
+        }
+    }
+
+    fn packets(channels: &mut Channels, now: Instant) -> Vec<Vec<u8>> {
+        let events = std::iter::from_fn(|| channels.poll_event(now));
+        let packet = |event| match event {
+            ChannelEvent::Packet(bytes) => Some(bytes.to_vec()),
+            _ => None,
+        };
+        events.filter_map(packet).collect()
+    }
+
+    /// A packet with something wrong in it that its checksum covers up.
+    fn damaged(packet: &[u8], at: usize, bits: u8) -> Vec<u8> {
+        let mut packet = packet.to_vec();
+        let at = at % packet.len();
+        packet[at] ^= bits;
+        packet[8..12].fill(0);
+        let checksum = crc32c(&packet).to_le_bytes();
+        packet[8..12].copy_from_slice(&checksum);
+        packet
+    }
+
+    /// RFC 9260 appendix A, bit by bit.
+    fn crc32c(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0x82F6_3B78 & (crc & 1).wrapping_neg()))
+        })
+    }
+}

@@ -327,7 +327,7 @@ impl Fingerprint {
 }
 
 /// Whether the datagram has, in plaintext, a fragment of a handshake message larger than [`MAX_HANDSHAKE_MESSAGE`].
-fn has_oversized_handshake(mut datagram: &[u8]) -> bool {
+pub(super) fn has_oversized_handshake(mut datagram: &[u8]) -> bool {
     const HANDSHAKE: u8 = 22; // RFC 5246 §6.2.1
     // Type 1, version 2, epoch 2, sequence number 6, length 2 (RFC 6347 §4.1).
     while let Some((header, rest)) = datagram.split_first_chunk::<13>() {

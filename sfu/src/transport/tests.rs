@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -285,6 +286,98 @@ fn data_is_ignored_where_no_data_section_was_agreed() {
     );
 }
 
+#[test]
+fn a_handshake_message_of_absurd_size_is_dropped_before_it_is_collected() {
+    let fragment = |claimed: [u8; 3]| {
+        let [high, middle, low] = claimed;
+        let mut datagram = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16];
+        datagram.extend([11, high, middle, low, 0, 0, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4]);
+        datagram
+    };
+    assert!(!dtls::has_oversized_handshake(&fragment([0, 0x20, 0])));
+    assert!(dtls::has_oversized_handshake(&fragment([0, 0x20, 1])));
+    assert!(dtls::has_oversized_handshake(&[fragment([0, 1, 0]), fragment([1, 0, 0])].concat()));
+}
+
+#[test]
+fn a_peer_cannot_make_us_remember_addresses_without_end() {
+    let mut call = Call::new(Net::seeded(25));
+    call.connect();
+    for port in 1..500 {
+        call.world.net().translate(CLIENT_ADDRESS, address([203, 0, 113, 1], port));
+        call.world.run_for(Duration::from_secs(3));
+    }
+    let validated = call.world.node(SERVER).events.iter();
+    let validated = validated.filter(|event| matches!(event, TransportEvent::Validated(_))).count();
+    assert!(validated <= 64, "{validated}");
+}
+
+#[test]
+fn candidates_that_lead_nowhere_are_not_tried() {
+    let mut call = Call::new(Net::seeded(26));
+    for candidate in [
+        "candidate:1 1 udp 2130706431 127.0.0.1 9 typ host",
+        "candidate:1 1 udp 2130706431 224.0.0.1 9 typ host",
+        "candidate:1 1 udp 2130706431 10.0.0.9 0 typ host",
+        "candidate:1 2 udp 2130706431 10.0.0.9 9 typ host",
+        "candidate:1 1 tcp 2130706431 10.0.0.9 9 typ host tcptype active",
+        "candidate:1 1 udp 2130706431 0a4b-11.local 9 typ host",
+        "candidate:1 1 udp",
+        "",
+    ] {
+        call.world.act(SERVER, |server, _| server.transport.add_remote_candidate(candidate));
+    }
+    call.describe_to(SERVER);
+    let sent = call.world.node(SERVER).sent.len();
+    call.world.run_for(Duration::from_secs(1));
+    assert_eq!(call.world.node(SERVER).sent.len(), sent);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn garbage_never_panics(
+        datagrams in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..80)), 1..20),
+        stage in 0..3,
+    ) {
+        let mut call = Call::new(Net::seeded(27));
+        match stage {
+            0 => {}
+            1 => call.describe(),
+            _ => call.connect(),
+        }
+        for (is_stun, mut bytes) in datagrams {
+            if let Some(first) = bytes.first_mut() {
+                *first = if is_stun { *first & 1 } else { 20 + (*first & 3) };
+            }
+            call.inject(&bytes);
+        }
+        call.world.run_for(Duration::from_secs(1));
+    }
+
+    #[test]
+    fn damaged_copies_of_real_datagrams_never_panic(
+        damage in proptest::collection::vec((any::<usize>(), any::<usize>(), any::<u8>(), 0..60u64), 1..40),
+    ) {
+        let mut witness = Call::new(Net::seeded(28));
+        witness.connect();
+        let recorded = &witness.world.node(CLIENT).sent;
+        let mut call = Call::new(Net::seeded(28));
+        call.describe();
+        for (which, at, bits, pause) in damage {
+            let mut bytes = recorded[which % recorded.len()].clone();
+            let at = at % bytes.len();
+            bytes[at] ^= bits;
+            if bits == 0 {
+                bytes.truncate(at);
+            }
+            call.inject(&bytes);
+            call.world.run_for(Duration::from_millis(pause));
+        }
+    }
+}
+
 const SERVER_ADDRESS: SocketAddr = address([10, 0, 0, 1], 50_000);
 const CLIENT_ADDRESS: SocketAddr = address([10, 0, 0, 2], 40_000);
 
@@ -310,6 +403,7 @@ struct End {
     address: SocketAddr,
     role: DtlsRole,
     events: Vec<TransportEvent>,
+    sent: Vec<Vec<u8>>,
 }
 
 impl End {
@@ -376,6 +470,7 @@ impl Node for End {
         loop {
             match self.transport.poll_output(now) {
                 Output::Transmit(Transmit { local, remote, bytes }) => {
+                    self.sent.push(bytes.clone());
                     out.push(Datagram { from: local, to: remote, bytes });
                 }
                 Output::Event(event) => self.events.push(event),
@@ -411,7 +506,7 @@ impl Call {
         let identity = Identity::generate().expect("an identity");
         let credentials = IceCredentials::random(&mut self.rng);
         let transport = Transport::new(&identity, ice, credentials, &[address], self.world.now());
-        self.world.add(End { transport, identity, address, role, events: Vec::new() });
+        self.world.add(End { transport, identity, address, role, events: Vec::new(), sent: Vec::new() });
     }
 
     fn describe(&mut self) {
@@ -444,6 +539,12 @@ impl Call {
                 end.transport.add_remote_candidate("candidate:1 1 udp 2130706431 10.0.0.1 50000 typ host");
             }
         });
+    }
+
+    /// A datagram as if from the client.
+    fn inject(&mut self, bytes: &[u8]) {
+        let datagram = Datagram { from: CLIENT_ADDRESS, to: SERVER_ADDRESS, bytes: bytes.to_vec() };
+        self.world.act(SERVER, |server, now| server.handle_datagram(datagram, now));
     }
 
     fn connect(&mut self) {

@@ -95,6 +95,10 @@ impl Connection {
         Local { credentials: self.transport.local_credentials(), fingerprint: &self.fingerprint }
     }
 
+    pub(super) fn claim_fingerprint(&mut self, fingerprint: &str) {
+        fingerprint.clone_into(&mut self.fingerprint);
+    }
+
     pub(super) fn next_version(&mut self) -> u64 {
         self.version += 1;
         self.version

@@ -7,6 +7,7 @@
 mod connection;
 mod description;
 mod hearing;
+mod meeting;
 mod net;
 mod peer;
 
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use hearing::Hearing;
+pub use meeting::Meeting;
 pub use net::{Datagram, Link, Net};
 pub use peer::{Peer, track_label};
 

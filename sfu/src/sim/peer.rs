@@ -151,6 +151,13 @@ impl Peer {
         self.publisher.restart_ice(&mut self.rng, now);
     }
 
+    /// Says in its descriptions that its certificate is another one.
+    pub fn claim_fingerprint(&mut self, fingerprint: &str) {
+        for connection in self.connections_mut() {
+            connection.claim_fingerprint(fingerprint);
+        }
+    }
+
     pub fn create_offer(&mut self) -> String {
         let version = self.publisher.next_version();
         description::offer(&self.publisher.local(), &self.purposes, version)

@@ -1,0 +1,439 @@
+//! One SFU and its clients, and between them the little of a control plane that a call needs: everybody announced is
+//! subscribed to by everybody else in the room, and descriptions travel at once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::peer::{Peer, track_label};
+use super::{Datagram, Hearing, Net, Node, World};
+use crate::net::{ConnectionMode, Event, FailReason, JoinSpec, Permissions, TrackSpec};
+use crate::transport::Identity;
+use crate::{Config, Counters, ParticipantKey, RoomKey, Sfu, TrackKey};
+
+const SFU: usize = 0;
+const SFU_PORT: u16 = 50_000;
+const SFU_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+
+/// An SFU with clients in rooms.
+#[derive(Debug)]
+pub struct Meeting {
+    world: World<Member>,
+    /// Certificates are costly to make and prove nothing here that one for all clients does not.
+    identity: Identity,
+    people: BTreeMap<ParticipantKey, Person>,
+    next_key: u64,
+    failures: Vec<(ParticipantKey, FailReason)>,
+    subscribed: Vec<(TrackKey, ParticipantKey)>,
+    /// Who is speaking, as the speaker lists have it.
+    speaking: BTreeMap<ParticipantKey, f32>,
+}
+
+#[derive(Debug)]
+struct Person {
+    node: usize,
+    room: RoomKey,
+    mode: ConnectionMode,
+    track: Option<TrackKey>,
+}
+
+#[derive(Debug)]
+enum Member {
+    Sfu(Box<Unit>),
+    Peer(Box<Peer>),
+}
+
+/// The unit, and what it has told so far and nobody has looked at.
+#[derive(Debug)]
+struct Unit {
+    sfu: Sfu,
+    address: SocketAddr,
+    events: VecDeque<Event>,
+}
+
+impl Meeting {
+    /// An SFU without clients.
+    pub fn new(net: Net) -> Self {
+        let mut world = World::new(net);
+        let identity = Identity::generate().expect("an identity");
+        let config = Config { addresses: vec![SFU_IP], port: SFU_PORT };
+        let rng = StdRng::seed_from_u64(1);
+        let sfu = Sfu::new(config, identity.clone(), rng, world.now(), SystemTime::UNIX_EPOCH);
+        let address = SocketAddr::new(SFU_IP, SFU_PORT);
+        world.add(Member::Sfu(Box::new(Unit { sfu, address, events: VecDeque::new() })));
+        Self {
+            world,
+            identity: Identity::generate().expect("an identity"),
+            people: BTreeMap::new(),
+            next_key: 1,
+            failures: Vec::new(),
+            subscribed: Vec::new(),
+            speaking: BTreeMap::new(),
+        }
+    }
+
+    /// Where the SFU receives.
+    pub fn sfu_address(&self) -> SocketAddr {
+        SocketAddr::new(SFU_IP, SFU_PORT)
+    }
+
+    /// Where a client receives, on its first connection.
+    pub fn address(&self, participant: ParticipantKey) -> SocketAddr {
+        self.world.node(self.people[&participant].node).addresses()[0]
+    }
+
+    pub fn net(&mut self) -> &mut Net {
+        self.world.net()
+    }
+
+    pub fn now(&self) -> Instant {
+        self.world.now()
+    }
+
+    /// A client joins, hears everybody in the room, and says nothing.
+    pub fn join(&mut self, room: RoomKey, mode: ConnectionMode) -> ParticipantKey {
+        let participant = self.enter(room, mode);
+        self.negotiate(participant);
+        participant
+    }
+
+    fn enter(&mut self, room: RoomKey, mode: ConnectionMode) -> ParticipantKey {
+        let key = ParticipantKey(self.fresh_key());
+        let [high, low] = u16::try_from(key.0).expect("a test has few clients").to_be_bytes();
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 1, high, low)), 40_000);
+        let peer = Peer::new(mode, &self.identity, address, key.0, self.world.now());
+        let node = self.world.add(Member::Peer(Box::new(peer)));
+        self.people.insert(key, Person { node, room, mode, track: None });
+        let spec = JoinSpec {
+            room,
+            participant: key,
+            mode,
+            may: Permissions { publish: true, subscribe: true },
+            label: format!("PA_{key}"),
+            extra_addresses: Vec::new(),
+        };
+        let tracks: Vec<TrackKey> = self
+            .people
+            .values()
+            .filter(|person| person.room == room)
+            .filter_map(|person| person.track)
+            .collect();
+        self.with_sfu(|sfu, now| {
+            sfu.open_room(room);
+            sfu.join(spec, now).expect("a fresh key");
+            for track in tracks {
+                sfu.subscribe(key, track, now);
+            }
+        });
+        key
+    }
+
+    /// A client joins and speaks.
+    pub fn join_speaking(&mut self, room: RoomKey, mode: ConnectionMode) -> ParticipantKey {
+        let participant = self.join(room, mode);
+        self.speak(participant);
+        participant
+    }
+
+    /// A client joins whose description names another certificate than it has, as if somebody sat in between.
+    pub fn join_with_wrong_fingerprint(&mut self, room: RoomKey) -> ParticipantKey {
+        let stranger = Identity::generate().expect("an identity");
+        let participant = self.enter(room, ConnectionMode::Single);
+        self.with_peer(participant, |peer, _| peer.claim_fingerprint(stranger.fingerprint()));
+        self.negotiate(participant);
+        participant
+    }
+
+    /// A client publishes its microphone, and everybody in the room subscribes to it.
+    pub fn speak(&mut self, participant: ParticipantKey) -> TrackKey {
+        let track = TrackKey(self.fresh_key());
+        let person = self.people.get_mut(&participant).expect("in the meeting");
+        person.track = Some(track);
+        let (room, node) = (person.room, person.node);
+        let cid = format!("cid-{track}");
+        let spec = TrackSpec {
+            track,
+            cid: cid.clone(),
+            label: track_label(track),
+            muted: false,
+            microphone: true,
+            red: false,
+            stereo: false,
+            dtx: true,
+        };
+        let listeners: Vec<ParticipantKey> = self
+            .people
+            .iter()
+            .filter(|(key, person)| person.room == room && **key != participant)
+            .map(|(key, _)| *key)
+            .collect();
+        self.with_sfu(|sfu, now| {
+            sfu.publish(participant, spec);
+            for listener in listeners {
+                sfu.subscribe(listener, track, now);
+            }
+        });
+        self.world.act(node, |member, now| member.peer_mut().speak(track, &cid, now));
+        self.negotiate(participant);
+        track
+    }
+
+    /// A client leaves, with or without saying so to the SFU's transport; the control plane always learns of it.
+    pub fn leave(&mut self, participant: ParticipantKey) {
+        let Some(person) = self.people.remove(&participant) else { return };
+        self.world.act(person.node, |member, _| member.peer_mut().close());
+        self.with_sfu(|sfu, now| sfu.leave(participant, now));
+    }
+
+    /// The client's own mute: it sends nothing, and the control plane knows.
+    pub fn set_muted(&mut self, participant: ParticipantKey, muted: bool) {
+        let Person { node, track, .. } = self.people[&participant];
+        let track = track.expect("somebody who speaks");
+        self.world.act(node, |member, _| member.peer_mut().set_muted(muted));
+        self.with_sfu(|sfu, _| sfu.set_muted(participant, track, muted));
+    }
+
+    /// Does something with the SFU, then follows what it asks for.
+    pub fn with_sfu<T>(&mut self, action: impl FnOnce(&mut Sfu, Instant) -> T) -> T {
+        let result = self.world.act(SFU, |member, now| action(&mut member.unit_mut().sfu, now));
+        self.follow_events();
+        result
+    }
+
+    /// Does something with a client.
+    pub fn with_peer<T>(
+        &mut self,
+        participant: ParticipantKey,
+        action: impl FnOnce(&mut Peer, Instant) -> T,
+    ) -> T {
+        let node = self.people[&participant].node;
+        self.world.act(node, |member, now| action(member.peer_mut(), now))
+    }
+
+    /// A new offer of the client, and its answer.
+    pub fn negotiate(&mut self, participant: ParticipantKey) {
+        let node = self.people[&participant].node;
+        let offer = self.world.act(node, |member, _| member.peer_mut().create_offer());
+        let outcome = self
+            .world
+            .act(SFU, |member, now| member.unit_mut().sfu.offer(participant, &offer, now))
+            .expect("an acceptable offer");
+        self.world.act(node, |member, now| member.peer_mut().handle_answer(&outcome.answer, now));
+        self.follow_events();
+    }
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.world.now() + duration;
+        while self.world.step_before(end) {
+            self.follow_events();
+        }
+    }
+
+    /// Runs until `done`, which is asked every 10 ms. False when `limit` passes before.
+    #[must_use]
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
+        const STEP: Duration = Duration::from_millis(10);
+        let end = self.world.now() + limit;
+        while !done(self) {
+            if self.world.now() >= end {
+                return false;
+            }
+            self.run_for(STEP);
+        }
+        true
+    }
+
+    /// Whether everybody's connections are up.
+    pub fn is_connected(&self) -> bool {
+        self.people.values().all(|person| self.world.node(person.node).peer().is_connected())
+    }
+
+    pub fn peer(&self, participant: ParticipantKey) -> &Peer {
+        self.world.node(self.people[&participant].node).peer()
+    }
+
+    pub fn track(&self, participant: ParticipantKey) -> TrackKey {
+        self.people[&participant].track.expect("somebody who speaks")
+    }
+
+    /// What `listener` has heard of `speaker`.
+    pub fn heard(&self, listener: ParticipantKey, speaker: ParticipantKey) -> Hearing {
+        self.peer(listener).heard(self.track(speaker))
+    }
+
+    pub fn speaks(&self, participant: ParticipantKey) -> bool {
+        self.people[&participant].track.is_some()
+    }
+
+    /// Everybody who should hear somebody, with whom.
+    pub fn pairs(&self) -> Vec<(ParticipantKey, ParticipantKey)> {
+        let speakers = self.people.iter().filter(|(_, person)| person.track.is_some());
+        let of_room = |room| self.people.iter().filter(move |(_, person)| person.room == room);
+        speakers
+            .flat_map(|(&speaker, person)| {
+                of_room(person.room).map(move |(&listener, _)| (listener, speaker))
+            })
+            .filter(|(listener, speaker)| listener != speaker)
+            .collect()
+    }
+
+    pub fn participants(&self) -> Vec<ParticipantKey> {
+        self.people.keys().copied().collect()
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.world.node(SFU).unit().sfu.counters()
+    }
+
+    /// Connections that the SFU gave up.
+    pub fn failures(&self) -> &[(ParticipantKey, FailReason)] {
+        &self.failures
+    }
+
+    /// Whether the SFU has said that `subscriber` can hear `track`.
+    pub fn is_subscribed(&self, track: TrackKey, subscriber: ParticipantKey) -> bool {
+        self.subscribed.contains(&(track, subscriber))
+    }
+
+    /// Whether the speaker list has this participant as active.
+    pub fn is_speaking(&self, participant: ParticipantKey) -> bool {
+        self.speaking.contains_key(&participant)
+    }
+
+    fn fresh_key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+
+    fn follow_events(&mut self) {
+        while let Some(event) = self.world.node_mut(SFU).unit_mut().events.pop_front() {
+            self.follow(event);
+        }
+    }
+
+    fn follow(&mut self, event: Event) {
+        match event {
+            Event::SectionsRequired { participant, audio } => {
+                if let Some(person) = self.people.get(&participant) {
+                    assert_eq!(person.mode, ConnectionMode::Single, "only one connection is asked to offer");
+                    self.world.act(person.node, |member, _| member.peer_mut().add_hearing(audio));
+                    self.negotiate(participant);
+                }
+            }
+            Event::SubscriberOffer { participant, sdp, .. } => {
+                if let Some(person) = self.people.get(&participant) {
+                    assert_eq!(person.mode, ConnectionMode::Dual, "only a second connection is offered");
+                    let answer =
+                        self.world.act(person.node, |member, now| member.peer_mut().handle_offer(&sdp, now));
+                    self.world
+                        .act(SFU, |member, now| member.unit_mut().sfu.answer(participant, &answer, now))
+                        .expect("an acceptable answer");
+                }
+            }
+            Event::Failed { participant, reason, .. } => self.failures.push((participant, reason)),
+            Event::Subscribed { track, subscriber } => self.subscribed.push((track, subscriber)),
+            Event::Speakers { changes, .. } => {
+                for speaker in changes {
+                    if speaker.active {
+                        self.speaking.insert(speaker.participant, speaker.level);
+                    } else {
+                        self.speaking.remove(&speaker.participant);
+                    }
+                }
+            }
+            Event::Connected { .. } | Event::Published { .. } => {}
+        }
+    }
+}
+
+impl Member {
+    fn unit(&self) -> &Unit {
+        match self {
+            Self::Sfu(unit) => unit,
+            Self::Peer(_) => unreachable!("the first node is the SFU"),
+        }
+    }
+
+    fn unit_mut(&mut self) -> &mut Unit {
+        match self {
+            Self::Sfu(unit) => unit,
+            Self::Peer(_) => unreachable!("the first node is the SFU"),
+        }
+    }
+
+    fn peer(&self) -> &Peer {
+        match self {
+            Self::Peer(peer) => peer,
+            Self::Sfu(_) => unreachable!("all nodes but the first are clients"),
+        }
+    }
+
+    fn peer_mut(&mut self) -> &mut Peer {
+        match self {
+            Self::Peer(peer) => peer,
+            Self::Sfu(_) => unreachable!("all nodes but the first are clients"),
+        }
+    }
+}
+
+impl Node for Member {
+    fn addresses(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Sfu(unit) => unit.addresses(),
+            Self::Peer(peer) => peer.addresses(),
+        }
+    }
+
+    fn handle_datagram(&mut self, datagram: Datagram, now: Instant) {
+        match self {
+            Self::Sfu(unit) => unit.handle_datagram(datagram, now),
+            Self::Peer(peer) => peer.handle_datagram(datagram, now),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Sfu(unit) => unit.handle_timeout(now),
+            Self::Peer(peer) => peer.handle_timeout(now),
+        }
+    }
+
+    fn poll(&mut self, now: Instant, out: &mut Vec<Datagram>) -> Instant {
+        match self {
+            Self::Sfu(unit) => unit.poll(now, out),
+            Self::Peer(peer) => peer.poll(now, out),
+        }
+    }
+}
+
+impl Node for Unit {
+    fn addresses(&self) -> Vec<SocketAddr> {
+        vec![self.address]
+    }
+
+    fn handle_datagram(&mut self, mut datagram: Datagram, now: Instant) {
+        self.sfu.handle_datagram(datagram.to, datagram.from, &mut datagram.bytes, now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.sfu.handle_timeout(now);
+    }
+
+    fn poll(&mut self, now: Instant, out: &mut Vec<Datagram>) -> Instant {
+        let outbox = self.sfu.outbox();
+        out.extend(outbox.iter().map(|transmit| Datagram {
+            from: self.address,
+            to: transmit.to,
+            bytes: transmit.payload.to_vec(),
+        }));
+        outbox.clear();
+        while let Some((_room, event)) = self.sfu.poll_event() {
+            self.events.push_back(event);
+        }
+        self.sfu.next_timeout().unwrap_or(now + Duration::from_secs(3600))
+    }
+}

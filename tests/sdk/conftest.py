@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlparse
 
 import pytest
+
 from node_participant import NodeParticipant
 from participant import Participant, PythonParticipant
 from server import Banter, Server

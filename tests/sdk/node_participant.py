@@ -6,6 +6,7 @@ import json
 import time
 
 import numpy as np
+
 from participant import Ear, Notice
 from server import PROJECT, Server
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from livekit import rtc
+
 from server import Server
 from tone import RATE, WINDOW, Tone, level_db, rms, strongest
 

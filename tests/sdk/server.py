@@ -19,6 +19,7 @@ from urllib.error import HTTPError, URLError
 from livekit import api
 
 PROJECT = Path(__file__).resolve().parents[2]
+PASSWORD = "correct horse battery"
 PROGRAM = Path(os.environ.get("BANTER_PROGRAM", PROJECT / "target/debug/banter"))
 
 
@@ -60,10 +61,13 @@ class Server:
         except HTTPError as error:
             return error.code, json.loads(error.read() or "{}")
 
-    def add_user(self, name: str, role: str, password: str = "correct horse battery") -> str:
+    def add_user(self, name: str, role: str, password: str = PASSWORD) -> str:
         """Makes an account with the program itself, as an operator would, and answers a session token."""
         command = [PROGRAM, "user", "add", name, "--role", role, "--password-stdin", "--data-dir", self.data_dir]
         subprocess.run(command, input=password + "\n", text=True, check=True, capture_output=True)
+        return self.log_in(name, password)
+
+    def log_in(self, name: str, password: str = PASSWORD) -> str:
         status, answer = self.request("POST", "/api/auth/login", {"username": name, "password": password})
         assert status == 200, answer
         return answer["token"]
@@ -87,20 +91,33 @@ class Usage:
 
 
 class Banter:
-    """A banter of the tests' own, on free ports, with an empty data folder; stops at the end of the `with` block."""
+    """A banter of the tests' own, on free ports of `address`; stops at the end of the `with` block.
+
+    Its data folder is `data_dir`, or an empty one that goes away with it.
+    """
+
+    def __init__(self, address: str = "127.0.0.1", data_dir: Path | None = None) -> None:
+        self._host = f"[{address}]" if ":" in address else address
+        self._address = address
+        self._data_dir = data_dir
 
     def __enter__(self) -> Server:
         self._folder = tempfile.TemporaryDirectory(prefix="banter-test-")
-        data_dir = Path(self._folder.name) / "data"
+        data_dir = self._data_dir or Path(self._folder.name) / "data"
         self._log = Path(self._folder.name) / "log"
-        command = [PROGRAM, "serve", "--dev", "--data-dir", data_dir, "--port", "0", "--rtc-tcp-port", "0"]
+        command = [PROGRAM, "serve", "--dev", "--bind", self._address, "--data-dir", data_dir]
+        command += ["--port", "0", "--rtc-tcp-port", "0"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         port = self._wait_for_port(data_dir / "ports.json")
-        return Server(f"127.0.0.1:{port}", self._process.pid, data_dir)
+        return Server(f"{self._host}:{port}", self._process.pid, data_dir)
+
+    def terminate(self) -> None:
+        """Asks it to stop, as a supervisor does."""
+        self._process.send_signal(signal.SIGTERM)
 
     def __exit__(self, *_) -> None:
-        self._process.send_signal(signal.SIGTERM)
+        self.terminate()
         try:
             status = self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -117,10 +134,13 @@ class Banter:
             if self._process.poll() is not None:
                 raise AssertionError(f"banter ended with status {self._process.returncode}\n{self._last_words()}")
             try:
-                port = json.loads(ports.read_text())["http"]
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
+                content = json.loads(ports.read_text())
+                # A folder that was in use before holds the file of the earlier run.
+                assert content["pid"] == self._process.pid
+                port = content["http"]
+                with urllib.request.urlopen(f"http://{self._host}:{port}/readyz", timeout=2):
                     return port
-            except (FileNotFoundError, json.JSONDecodeError, URLError, OSError):
+            except (AssertionError, json.JSONDecodeError, URLError, OSError):
                 time.sleep(0.05)
         self._process.kill()
         raise AssertionError(f"banter was not ready within 20 s\n{self._last_words()}")

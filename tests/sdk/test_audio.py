@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+
 from conftest import Gathering
 from participant import until, until_hears, until_noticed, until_silent
 

@@ -5,6 +5,7 @@ import os
 import time
 
 import pytest
+
 from participant import PythonParticipant, Streams, until, until_hears
 from server import Banter, Usage
 

@@ -5,8 +5,9 @@ import time
 from datetime import timedelta
 
 import pytest
-from conftest import Gathering
 from livekit import rtc
+
+from conftest import Gathering
 from participant import PythonParticipant, until, until_hears, until_noticed
 from server import Server
 

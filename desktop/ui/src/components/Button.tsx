@@ -7,7 +7,7 @@ type Variant = "primary" | "plain" | "danger" | "quiet";
 export type ButtonProps = ComponentProps<"button"> & { variant?: Variant; busy?: boolean };
 
 const LOOKS: Record<Variant, string> = {
-  primary: "bg-accent text-on-accent hover:bg-accent-hover",
+  primary: "bg-accent-fill text-on-accent hover:bg-accent-fill-hover",
   plain: "bg-raised text-ink border border-line hover:bg-hover",
   danger: "bg-danger-fill text-white hover:opacity-90",
   quiet: "text-soft hover:bg-hover hover:text-ink",

@@ -19,6 +19,12 @@ export function Dialog({ title, intro, closeLabel, onClose, children }: DialogPr
         <Radix.Overlay className="fixed inset-0 z-40 bg-black/45" />
         <Radix.Content
           {...(intro ? {} : { "aria-describedby": undefined })}
+          // The cross comes first in the page, but nobody opens a dialog to close it.
+          onOpenAutoFocus={(event) => {
+            if (!(event.currentTarget instanceof HTMLElement)) return;
+            event.preventDefault();
+            event.currentTarget.focus();
+          }}
           className="fixed top-1/2 left-1/2 z-40 max-h-[90dvh] w-[min(28rem,calc(100vw-2rem))] -translate-1/2 overflow-y-auto rounded-2xl border border-line bg-raised p-5 shadow-pop focus:outline-none"
         >
           <div className="mb-4 flex items-start justify-between gap-4">

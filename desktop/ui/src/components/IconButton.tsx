@@ -20,7 +20,11 @@ const TONES: Record<Tone, string> = {
 export function IconButton({ label, tone = "normal", className, children, ...rest }: IconButtonProps) {
   return (
     <Tooltip.Root>
-      <Tooltip.Trigger asChild>
+      {/* Focus that a closing menu hands back is no question for the name. */}
+      <Tooltip.Trigger
+        asChild
+        onFocus={(event) => !event.currentTarget.matches(":focus-visible") && event.preventDefault()}
+      >
         <button
           type="button"
           aria-label={label}

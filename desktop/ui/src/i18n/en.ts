@@ -182,7 +182,7 @@ export const en = {
     connecting: "Connecting …",
     connected: "Voice connected",
     reconnecting: "Reconnecting ({{seconds}} s)",
-    failed: "Call failed",
+    failed: "Not connected",
     leave: "Leave channel",
     mute: "Mute",
     unmute: "Unmute",

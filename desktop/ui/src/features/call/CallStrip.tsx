@@ -1,4 +1,4 @@
-import { PhoneOff, Radio, TriangleAlert } from "lucide-react";
+import { PhoneOff, Radio, TriangleAlert, X } from "lucide-react";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Button } from "../../components/Button";
@@ -65,6 +65,7 @@ function State({ call, channelName, onLeave, onRetry }: CallStripProps) {
             title={t("call.failed")}
             below={channelName}
             onLeave={onLeave}
+            over
           />
           <ProblemNotice
             problem={call.problem}
@@ -97,9 +98,10 @@ function Reconnecting({ since, channelName, onLeave }: ReconnectingProps) {
   );
 }
 
-type LineProps = { icon: ReactNode; title: ReactNode; below: string | undefined; onLeave: () => void };
+type LineProps = { icon: ReactNode; title: ReactNode; below: string | undefined; onLeave: () => void; over?: boolean };
 
-function Line({ icon, title, below, onLeave }: LineProps) {
+/** `over`: there is nothing left to leave, only a message to put away. */
+function Line({ icon, title, below, onLeave, over = false }: LineProps) {
   const { t } = useTranslation();
   return (
     <div className="flex items-center gap-2.5">
@@ -108,8 +110,8 @@ function Line({ icon, title, below, onLeave }: LineProps) {
         <div className="font-medium">{title}</div>
         {below && <div className="truncate text-xs text-soft">{below}</div>}
       </div>
-      <IconButton label={t("call.leave")} onClick={onLeave} data-testid="call-leave">
-        <PhoneOff />
+      <IconButton label={t(over ? "action.dismiss" : "call.leave")} onClick={onLeave} data-testid="call-leave">
+        {over ? <X /> : <PhoneOff />}
       </IconButton>
     </div>
   );

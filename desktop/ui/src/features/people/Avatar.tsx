@@ -34,5 +34,6 @@ function initial(name: string): string {
 function hue(id: string): number {
   let hash = 0x811c9dc5;
   for (const char of id) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193);
-  return (hash >>> 0) % 360;
+  // The golden angle keeps neighbours apart, which ids that count up are.
+  return ((hash >>> 0) * 137.508) % 360;
 }

@@ -20,7 +20,7 @@ export function PasswordForm({ username }: { username: string }) {
   });
   return (
     <form
-      className="flex flex-col gap-3"
+      className="flex flex-col gap-3 border-t border-line pt-5"
       onSubmit={(event) => {
         event.preventDefault();
         change.mutate(form);

@@ -1,0 +1,44 @@
+import { render, screen } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { Tooltip } from "radix-ui";
+import { expect, test, vi } from "vitest";
+import type { CallState } from "../../voice/client";
+import { CallStrip } from "./CallStrip";
+
+test("a failed call says why, offers another try and can be put away", async () => {
+  const { onLeave, onRetry } = show({ state: "failed", channelId: "c1", problem: { code: "channel_full" } });
+  expect(screen.getByTestId("error").dataset.code).toBe("channel_full");
+  expect(screen.getByText("This channel is full.")).toBeTruthy();
+  await userEvent.click(screen.getByRole("button", { name: "Try again" }));
+  expect(onRetry).toHaveBeenCalledWith("c1");
+  await userEvent.click(screen.getByRole("button", { name: "Dismiss" }));
+  expect(onLeave).toHaveBeenCalledOnce();
+});
+
+test("a reconnecting call counts the seconds and can be left", async () => {
+  const { onLeave } = show({ state: "reconnecting", channelId: "c1", since: Date.now() - 4_200 });
+  expect(screen.getByText("Reconnecting (4 s)")).toBeTruthy();
+  await userEvent.click(screen.getByTestId("call-leave"));
+  expect(onLeave).toHaveBeenCalledOnce();
+});
+
+test.each([
+  { state: "idle" },
+  { state: "connecting", channelId: "c1" },
+  { state: "connected", channelId: "c1" },
+] satisfies CallState[])("the state $state is there for tests and screen readers", (call) => {
+  show(call);
+  const strip = screen.getByRole("status");
+  expect(strip.dataset.state).toBe(call.state);
+  expect(strip.textContent).not.toBe("");
+});
+
+function show(call: CallState) {
+  const handlers = { onLeave: vi.fn(), onRetry: vi.fn() };
+  render(
+    <Tooltip.Provider>
+      <CallStrip call={call} channelName="Lobby" {...handlers} />
+    </Tooltip.Provider>,
+  );
+  return handlers;
+}

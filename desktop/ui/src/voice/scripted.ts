@@ -1,0 +1,62 @@
+import type { VoiceClient, VoiceSnapshot } from "./client";
+import { INITIAL_CONTROLS, toggleDeafen, toggleMute } from "./controls";
+
+const QUIET: VoiceSnapshot = {
+  call: { state: "idle" },
+  muted: false,
+  deafened: false,
+  microphone: { state: "off" },
+  playbackBlocked: false,
+  people: new Map(),
+};
+
+/** A body of the interface for tests and the gallery: a call that stands still, but for the switches. */
+export class ScriptedVoice implements VoiceClient {
+  #snapshot: VoiceSnapshot;
+  #controls = INITIAL_CONTROLS;
+  #listeners = new Set<() => void>();
+
+  constructor(snapshot: Partial<VoiceSnapshot> = {}) {
+    this.#snapshot = { ...QUIET, ...snapshot };
+  }
+
+  snapshot() {
+    return this.#snapshot;
+  }
+
+  subscribe(listener: () => void) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  join(channelId: string) {
+    this.#change({ call: { state: "connecting", channelId } });
+  }
+
+  leave() {
+    this.#change({ call: { state: "idle" }, people: new Map() });
+  }
+
+  toggleMute() {
+    this.#controls = toggleMute(this.#controls);
+    this.#change({ muted: this.#controls.muted, deafened: this.#controls.deafened });
+  }
+
+  toggleDeafen() {
+    this.#controls = toggleDeafen(this.#controls);
+    this.#change({ muted: this.#controls.muted, deafened: this.#controls.deafened });
+  }
+
+  retryMicrophone() {
+    this.#change({ microphone: { state: "opening" } });
+  }
+
+  enablePlayback() {
+    this.#change({ playbackBlocked: false });
+  }
+
+  #change(change: Partial<VoiceSnapshot>) {
+    this.#snapshot = { ...this.#snapshot, ...change };
+    for (const listener of this.#listeners) listener();
+  }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use banter_sfu::net::ConnectionMode::{Dual, Single};
 use banter_sfu::net::FailReason;
-use banter_sfu::sim::{Datagram, Link, Meeting, Net};
+use banter_sfu::sim::{Datagram, Link, Meeting, Net, Peer};
 use banter_sfu::{ParticipantKey, RoomKey};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -219,7 +219,7 @@ fn a_client_moves_to_another_network_by_an_ice_restart() {
         settle(&mut meeting);
         let inside = meeting.address(alice);
         meeting.net().translate(inside, "203.0.113.5:5000".parse().expect("an address"));
-        meeting.with_peer(alice, |peer, now| peer.restart_ice(now));
+        meeting.with_peer(alice, Peer::restart_ice);
         meeting.negotiate(alice);
         meeting.run_for(Duration::from_secs(2));
         let before = meeting.heard(bob, alice).packets;

@@ -437,3 +437,32 @@ impl Node for Unit {
         self.sfu.next_timeout().unwrap_or(now + Duration::from_secs(3600))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_one_sessions_stack_ends_that_session_and_no_other() {
+        let room = RoomKey(1);
+        let mut meeting = Meeting::new(Net::seeded(1));
+        let [alice, bob, carol] = [(); 3].map(|()| meeting.join_speaking(room, ConnectionMode::Single));
+        assert!(meeting.run_until(Duration::from_secs(5), Meeting::is_connected));
+        meeting.run_for(Duration::from_secs(1));
+
+        // Connections are numbered in the order of joining.
+        meeting.with_sfu(|sfu, _| sfu.contain(0, |_| panic!("a defect, put here by the test")));
+
+        meeting.run_for(Duration::from_millis(100));
+        let before = meeting.heard(bob, carol).packets;
+        let silence = meeting.heard(bob, alice).packets;
+        meeting.run_for(Duration::from_secs(2));
+        assert_eq!(meeting.failures(), [(alice, FailReason::Panic)]);
+        assert!(meeting.heard(bob, carol).packets >= before + 98);
+        assert_eq!(meeting.heard(bob, alice).packets, silence);
+        meeting.leave(alice);
+        let dave = meeting.join(room, ConnectionMode::Single);
+        meeting.run_for(Duration::from_secs(2));
+        assert!(meeting.heard(dave, bob).packets > 0);
+    }
+}

@@ -135,7 +135,8 @@ impl Sfu {
             return;
         }
         let connection = self.participants[subscriber].hears_on();
-        let subscription = Subscription::new(subscriber, connection, &mut self.rng);
+        let may = self.participants[subscriber].may;
+        let subscription = Subscription::new(subscriber, connection, may.subscribe, &mut self.rng, now);
         self.connections[connection].sending.push((subscription.ssrc, track));
         self.publications[publication].subscriptions.push(subscription);
         self.participants[subscriber].wants.push(track);
@@ -173,7 +174,7 @@ impl Sfu {
         }
         for track in participant.wants.clone() {
             if let Some(subscription) = self.subscription_mut(track, index) {
-                subscription.rewriter.detach();
+                subscription.set_permitted(may.subscribe);
             }
         }
         self.negotiate_soon(index, now);

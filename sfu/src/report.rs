@@ -41,7 +41,7 @@ impl Sfu {
             match item {
                 RtcpItem::SenderReport { sender, info, .. } => self.sender_reported(index, sender, info, now),
                 RtcpItem::Nack { media, lost, .. } => {
-                    self.repair(index, media, lost.flat_map(crate::rtp::rtcp::NackPair::lost));
+                    self.repair(index, media, lost.flat_map(crate::rtp::rtcp::NackPair::lost), now);
                 }
                 // What receivers make of our streams is for the quality they are shown; a stream's end is signalled.
                 RtcpItem::ReceiverReport { .. } | RtcpItem::Bye { .. } | RtcpItem::Unknown { .. } => {}
@@ -65,14 +65,16 @@ impl Sfu {
         connection.reports += 1;
         let sender_reports = connection.reports % SENDER_REPORT_EVERY == 1;
         self.send_receiver_report(index, now);
+        if sender_reports {
+            self.send_sender_reports(index, now);
+        }
+    }
+
+    fn send_sender_reports(&mut self, index: usize, now: Instant) {
         let sending = std::mem::take(&mut self.connections[index].sending);
         let mut buffer = [0; BUFFER_LEN];
         let mut filled = 0;
         for &(ssrc, track) in &sending {
-            self.refill_repairs(ssrc, track);
-            if !sender_reports {
-                continue;
-            }
             let Some((info, cname)) = self.sender_report(ssrc, track, now) else { continue };
             match write_sender_report(&mut buffer[filled..COMPOUND_LEN], ssrc, &info, &cname) {
                 Ok(len) => filled += len,
@@ -127,14 +129,6 @@ impl Sfu {
             octets: subscription.sent.octets,
         };
         Some((info, self.stream_id(publication)))
-    }
-
-    fn refill_repairs(&mut self, ssrc: Ssrc, track: TrackKey) {
-        let Some(&publication) = self.publication_by_track.get(&track) else { return };
-        let mut subscriptions = self.publications[publication].subscriptions.iter_mut();
-        if let Some(subscription) = subscriptions.find(|subscription| subscription.ssrc == ssrc) {
-            subscription.refill_repairs();
-        }
     }
 
     /// The stream that others see a publication in: `<PA_sid>|<TR_sid>`.

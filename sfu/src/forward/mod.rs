@@ -101,7 +101,13 @@ impl Sfu {
     }
 
     /// Sends again what a subscriber says it has missed (RFC 4585 §6.2.1).
-    pub(crate) fn repair(&mut self, index: usize, ssrc: Ssrc, missing: impl Iterator<Item = SeqNo>) {
+    pub(crate) fn repair(
+        &mut self,
+        index: usize,
+        ssrc: Ssrc,
+        missing: impl Iterator<Item = SeqNo>,
+        now: Instant,
+    ) {
         let connection = &self.connections[index];
         let Some(&(_, track)) = connection.sending.iter().find(|(known, _)| *known == ssrc) else { return };
         let Some(&publication) = self.publication_by_track.get(&track) else { return };
@@ -112,7 +118,7 @@ impl Sfu {
         for seq in missing {
             let Some((incoming, outgoing)) = subscription.rewriter.named(seq) else { continue };
             let Some(packet) = ring.get(incoming) else { continue };
-            if !subscription.may_repair() {
+            if !subscription.may_repair(now) {
                 return;
             }
             if send(subscription, format, outgoing, &packet, &connection.egress, &mut self.outbox).is_some() {

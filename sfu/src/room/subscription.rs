@@ -1,5 +1,7 @@
 //! One participant's claim on one publication.
 
+use std::time::{Duration, Instant};
+
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -18,11 +20,20 @@ pub(crate) struct Subscription {
     /// Slab index of the connection on which.
     pub(crate) connection: usize,
     pub(crate) ssrc: Ssrc,
-    pub(crate) paused: bool,
+    paused: bool,
+    /// Whether the subscriber may hear anything at all.
+    permitted: bool,
     pub(crate) outlet: Outlet,
     pub(crate) rewriter: Rewriter,
     pub(crate) sent: Sent,
-    repairs_left: u32,
+    repairs: Repairs,
+}
+
+/// Repeats granted in the second that began at `since`.
+#[derive(Clone, Copy, Debug)]
+struct Repairs {
+    since: Instant,
+    granted: u32,
 }
 
 /// How far a subscription has come.
@@ -52,16 +63,23 @@ pub(crate) struct Sent {
 }
 
 impl Subscription {
-    pub(crate) fn new(subscriber: usize, connection: usize, rng: &mut StdRng) -> Self {
+    pub(crate) fn new(
+        subscriber: usize,
+        connection: usize,
+        permitted: bool,
+        rng: &mut StdRng,
+        now: Instant,
+    ) -> Self {
         Self {
             subscriber,
             connection,
             ssrc: Ssrc(rng.random_range(1..u32::MAX)),
             paused: false,
+            permitted,
             outlet: Outlet::Unbound,
             rewriter: Rewriter::new(rng.random(), rng.random()),
             sent: Sent::default(),
-            repairs_left: REPAIRS_PER_SECOND,
+            repairs: Repairs { since: now, granted: 0 },
         }
     }
 
@@ -99,23 +117,25 @@ impl Subscription {
         }
     }
 
+    pub(crate) fn set_permitted(&mut self, permitted: bool) {
+        self.permitted = permitted;
+        self.rewriter.detach();
+    }
+
     /// The format to send in, if packets are to flow.
     pub(crate) fn live(&self) -> Option<Format> {
         match self.outlet {
-            Outlet::Live(format) if !self.paused => Some(format),
+            Outlet::Live(format) if self.permitted && !self.paused => Some(format),
             Outlet::Live(_) | Outlet::Bound(_) | Outlet::Unbound => None,
         }
     }
 
     /// Counts a repeat against this second's share.
-    pub(crate) fn may_repair(&mut self) -> bool {
-        let left = self.repairs_left.checked_sub(1);
-        self.repairs_left = left.unwrap_or(0);
-        left.is_some()
-    }
-
-    /// A second has passed.
-    pub(crate) fn refill_repairs(&mut self) {
-        self.repairs_left = REPAIRS_PER_SECOND;
+    pub(crate) fn may_repair(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.repairs.since) >= Duration::from_secs(1) {
+            self.repairs = Repairs { since: now, granted: 0 };
+        }
+        self.repairs.granted += 1;
+        self.repairs.granted <= REPAIRS_PER_SECOND
     }
 }

@@ -1,5 +1,5 @@
 import { UserPlus } from "lucide-react";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { canManage, type User } from "./api/client";
 import { IconButton } from "./components/IconButton";
@@ -28,6 +28,8 @@ export function Shell({ me }: { me: User }) {
   const [dialog, setDialog] = useState<"invite" | "settings" | null>(null);
   const close = () => setDialog(null);
   useLiveChannels();
+  // A call without its switches on screen must not go on.
+  useEffect(() => () => client.leave(), [client]);
 
   return (
     <div className="flex h-full">

@@ -1,15 +1,20 @@
-import { QueryClient } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { api, body } from "./api/client";
 import { ProblemError } from "./api/problem";
+import { noticeSignedOut } from "./api/session";
 import { applyTheme } from "./features/settings/useTheme";
 import { startTranslations } from "./i18n";
 import { BrowserVoice } from "./voice/browser";
 import "./index.css";
 
-const queries = new QueryClient({
+const noticeIfSignedOut = (error: unknown): void => noticeSignedOut(queries, error);
+
+const queries: QueryClient = new QueryClient({
+  queryCache: new QueryCache({ onError: noticeIfSignedOut }),
+  mutationCache: new MutationCache({ onError: noticeIfSignedOut }),
   defaultOptions: {
     queries: {
       refetchOnWindowFocus: false,
@@ -19,7 +24,12 @@ const queries = new QueryClient({
   },
 });
 
-const voice = new BrowserVoice((channelId) => body(api.POST("/api/voice/token", { body: { channelId } })));
+const voice = new BrowserVoice((channelId) =>
+  body(api.POST("/api/voice/token", { body: { channelId } })).catch((error: unknown) => {
+    noticeIfSignedOut(error);
+    throw error;
+  }),
+);
 
 applyTheme();
 await startTranslations();

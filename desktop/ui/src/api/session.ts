@@ -1,4 +1,4 @@
-import { queryOptions } from "@tanstack/react-query";
+import { type QueryClient, queryOptions } from "@tanstack/react-query";
 import { api, body, type User } from "./client";
 import { ProblemError } from "./problem";
 
@@ -22,6 +22,13 @@ export const meQuery = queryOptions({
   },
   staleTime: Number.POSITIVE_INFINITY,
 });
+
+/** Notices, wherever it comes up, that the session has ended: the app shows the sign-in page then. */
+export function noticeSignedOut(queries: QueryClient, error: unknown) {
+  if (!(error instanceof ProblemError) || error.problem.code !== "unauthorized") return;
+  rememberSignedIn(false);
+  queries.setQueryData(meQuery.queryKey, null);
+}
 
 export function rememberSignedIn(signedIn: boolean) {
   if (signedIn) localStorage.setItem(SIGNED_IN, "1");

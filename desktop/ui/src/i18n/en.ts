@@ -182,6 +182,7 @@ export const en = {
     connecting: "Connecting …",
     connected: "Voice connected",
     reconnecting: "Reconnecting ({{seconds}} s)",
+    reconnectingShort: "Reconnecting",
     failed: "Not connected",
     leave: "Leave channel",
     mute: "Mute",

@@ -8,7 +8,7 @@ describe("why a join failed", () => {
   test.each([
     [new ProblemError({ code: "channel_full" }), "channel_full"],
     [new TypeError("Failed to fetch"), "network"],
-    [ConnectionError.notAllowed("room is full", 403), "channel_full"],
+    [ConnectionError.notAllowed("the room has reached its limit", 403), "channel_full"],
     [ConnectionError.notAllowed("requested room does not exist", 404), "channel_not_found"],
     [ConnectionError.notAllowed("invalid token", 401), "voice_refused"],
     [ConnectionError.serverUnreachable("no answer"), "voice_unreachable"],

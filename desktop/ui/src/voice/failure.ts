@@ -44,6 +44,7 @@ function disconnectProblem(reason: DisconnectReason | undefined): Problem {
 
 function refusal(status: number | undefined, detail: string): Problem {
   if (status === 404) return { code: "channel_not_found", detail };
-  if (/full|max.?participants/i.test(detail)) return { code: "channel_full", detail };
+  // Refused tokens are answered with 401, so that 403 is left for a channel without a free place.
+  if (status === 403) return { code: "channel_full", detail };
   return { code: "voice_refused", detail };
 }

@@ -91,7 +91,15 @@ function Reconnecting({ since, channelName, onLeave }: ReconnectingProps) {
   return (
     <Line
       icon={<Spinner className="size-4.5 text-warn" />}
-      title={<span className="text-warn tabular-nums">{t("call.reconnecting", { seconds })}</span>}
+      title={
+        <>
+          <span className="sr-only">{t("call.reconnectingShort")}</span>
+          {/* A count that is read out each second would drown everything else. */}
+          <span aria-hidden className="text-warn tabular-nums">
+            {t("call.reconnecting", { seconds })}
+          </span>
+        </>
+      }
       below={channelName}
       onLeave={onLeave}
     />

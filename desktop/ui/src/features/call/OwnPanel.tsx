@@ -38,7 +38,6 @@ export function OwnPanel({ me, voice, onToggleMute, onToggleDeafen, onRetryMicro
         <IconButton
           label={micLabel}
           tone={failed ? "warn" : voice.muted ? "danger" : "normal"}
-          aria-pressed={failed ? undefined : voice.muted}
           onClick={failed ? onRetryMicrophone : onToggleMute}
           data-testid="self-mute"
         >
@@ -47,7 +46,6 @@ export function OwnPanel({ me, voice, onToggleMute, onToggleDeafen, onRetryMicro
         <IconButton
           label={t(voice.deafened ? "call.undeafen" : "call.deafen")}
           tone={voice.deafened ? "danger" : "normal"}
-          aria-pressed={voice.deafened}
           onClick={onToggleDeafen}
           data-testid="self-deafen"
           className="ml-0.5"

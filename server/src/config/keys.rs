@@ -1,0 +1,178 @@
+//! The table of configuration keys. Flags, environment variables, the file, the help texts and `banter config show` all
+//! come from it.
+
+/// One thing that can be configured.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Key {
+    /// As in the file. The flag has dashes in place of underscores, the variable is in upper case after `BANTER_`.
+    pub name: &'static str,
+    pub value_name: &'static str,
+    pub help: &'static str,
+    pub default: &'static str,
+    /// Where the settings table keeps it.
+    pub setting: Setting,
+    pub exposure: Exposure,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    None,
+    Key(&'static str),
+    /// First and last number of a range, in two rows.
+    Range(&'static str, &'static str),
+}
+
+/// Where a key may be given and shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    Everywhere,
+    /// Not as a flag: every user of a machine can read the arguments of its processes.
+    NoFlag,
+    /// Not as a flag, and never printed.
+    Secret,
+}
+
+impl Key {
+    const fn new(
+        name: &'static str,
+        value_name: &'static str,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self { name, value_name, help, default, setting: Setting::None, exposure: Exposure::Everywhere }
+    }
+
+    const fn kept_as(self, setting: Setting) -> Self {
+        Self { setting, ..self }
+    }
+
+    const fn exposed(self, exposure: Exposure) -> Self {
+        Self { exposure, ..self }
+    }
+
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.name.to_uppercase())
+    }
+
+    pub fn named(name: &str) -> Option<&'static Key> {
+        ALL.iter().copied().find(|key| key.name == name)
+    }
+}
+
+pub const VARIABLE_PREFIX: &str = "BANTER_";
+
+pub static CONFIG: Key = Key::new("config", "FILE", "", "Configuration file in TOML, with these same keys");
+pub static DATA_DIR: Key = Key::new(
+    "data_dir",
+    "DIR",
+    "",
+    "Folder for everything this server keeps; made if it is missing [default: banter in the user's data folder]",
+);
+pub static BIND: Key = Key::new(
+    "bind",
+    "ADDRESS",
+    "::",
+    "Address to listen on, for HTTP and for media; :: is every address, IPv4 included",
+);
+pub static PORT: Key =
+    Key::new("port", "PORT", "7880", "TCP port of the web app, the API and signalling; 0 is any free one")
+        .kept_as(Setting::Key("livekit_port"));
+pub static RTC_TCP_PORT: Key = Key::new(
+    "rtc_tcp_port",
+    "PORT",
+    "7881",
+    "TCP port for media where UDP is closed (this version does not listen on it yet); 0 is any free one",
+)
+.kept_as(Setting::Key("livekit_rtc_tcp_port"));
+pub static RTC_PORT_RANGE: Key = Key::new(
+    "rtc_port_range",
+    "FIRST-LAST",
+    "50000-60000",
+    "UDP ports for media; each media thread takes the first free one; 0 is any free ones",
+)
+.kept_as(Setting::Range("livekit_rtc_port_range_start", "livekit_rtc_port_range_end"));
+pub static RTC_WORKERS: Key =
+    Key::new("rtc_workers", "N", "0", "Media threads, 1 to 64; 0 is one for each processor core");
+pub static ADVERTISE: Key = Key::new(
+    "advertise",
+    "ADDRESS,…",
+    "",
+    "Further addresses at which clients reach the media ports, such as the public one of a router",
+);
+pub static PUBLIC_URL: Key = Key::new(
+    "public_url",
+    "URL",
+    "",
+    "Address people use, if it is not this machine's own, such as https://talk.example.org",
+)
+.kept_as(Setting::Key("livekit_domain"));
+pub static TRUSTED_PROXIES: Key = Key::new(
+    "trusted_proxies",
+    "NETWORK,…",
+    "",
+    "Reverse proxies, beside those on this machine, whose X-Forwarded headers are believed, such as 10.0.0.0/8",
+);
+pub static LOG_FORMAT: Key =
+    Key::new("log_format", "FORMAT", "auto", "text, json, or auto: text on a terminal and JSON elsewhere");
+pub static LOG: Key =
+    Key::new("log", "FILTER", "info", "What to log: error, warn, info, debug or trace, also by module");
+pub static DEV: Key = Key::new(
+    "dev",
+    "BOOL",
+    "false",
+    "Development: the API key is devkey with the secret `secret`, and only this machine can connect",
+);
+pub static API_KEY: Key =
+    Key::new("api_key", "KEY", "", "API key for LiveKit server SDKs; made on first run")
+        .kept_as(Setting::Key("livekit_api_key"))
+        .exposed(Exposure::NoFlag);
+pub static API_SECRET: Key = Key::new("api_secret", "SECRET", "", "Secret of the API key; made on first run")
+    .kept_as(Setting::Key("livekit_api_secret"))
+    .exposed(Exposure::Secret);
+
+pub static ALL: [&Key; 15] = [
+    &CONFIG,
+    &DATA_DIR,
+    &BIND,
+    &PORT,
+    &RTC_TCP_PORT,
+    &RTC_PORT_RANGE,
+    &RTC_WORKERS,
+    &ADVERTISE,
+    &PUBLIC_URL,
+    &TRUSTED_PROXIES,
+    &LOG_FORMAT,
+    &LOG,
+    &DEV,
+    &API_KEY,
+    &API_SECRET,
+];
+
+/// The key that `wrong` was probably meant to be.
+pub fn nearest(wrong: &str) -> Option<&'static Key> {
+    let wrong = wrong.to_lowercase().replace('-', "_");
+    ALL.iter()
+        .map(|key| (strsim::damerau_levenshtein(&wrong, key.name), *key))
+        .filter(|(distance, key)| *distance <= (key.name.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, key)| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_find_the_key_that_was_meant() {
+        let meant = |wrong| nearest(wrong).map(|key| key.name);
+        assert_eq!(meant("prot"), Some("port"));
+        assert_eq!(meant("public-ulr"), Some("public_url"));
+        assert_eq!(meant("datadir"), Some("data_dir"));
+        assert_eq!(meant("rtc_portrange"), Some("rtc_port_range"));
+        assert_eq!(meant("colour"), None);
+    }
+}

@@ -3,6 +3,7 @@
 //! Answers are snake case and times are milliseconds since the epoch; the request bodies of the voice API keep the
 //! camel case that existing clients send.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -298,6 +299,16 @@ pub struct Readiness {
 pub enum PartState {
     Ok,
     Failed,
+}
+
+/// What the media workers have done since the start.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct MediaStatus {
+    pub participants: usize,
+    /// Packets by their fate: `due` is always the sum of `forwarded`, `late` and `unsendable`.
+    pub core: BTreeMap<String, u64>,
+    /// Datagrams between the program and the kernel.
+    pub socket: BTreeMap<String, u64>,
 }
 
 /// Every failure of the API, in one shape.

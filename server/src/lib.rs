@@ -1,14 +1,23 @@
 //! The program `banter`: configuration, HTTP API, LiveKit-compatible signalling, accounts, SQLite, the embedded web app.
 //!
-//! A request walks `http/<resource>` → `service/<resource>` → `store/<resource>`. Media never passes through here:
-//! `signal/` speaks to the workers of `banter-sfu` by commands.
+//! Start reading at [`app::App`], which wires all parts and ends them in order. A request walks `http/<resource>` →
+//! `service/<resource>` → `store/<resource>`. Media never passes through here: `signal/` speaks to the workers of
+//! `banter-sfu` by commands.
 
+mod addresses;
 mod ambient;
-mod data_dir;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod data_dir;
 mod events;
+mod first_run;
 mod http;
+mod port_holder;
+mod ports;
 mod service;
 pub mod signal;
-mod store;
+pub mod store;
+mod telemetry;
 
 pub use http::document as openapi;

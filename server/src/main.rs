@@ -1,3 +1,5 @@
-fn main() {
-    print!("{}", banter_server::openapi());
+//! The program. Everything is in the library, so that the desktop app can host a server as well.
+
+fn main() -> std::process::ExitCode {
+    banter_server::cli::run()
 }

@@ -11,7 +11,7 @@ use banter_protocol::rest::{
 };
 use serde::Serialize;
 
-pub use hub::{EventHub, EventId, Lagged, Numbered, Subscription};
+pub use hub::{EventHub, EventId, Numbered, Subscription};
 pub use presence::forward;
 
 use crate::signal::PresenceEntry;

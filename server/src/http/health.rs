@@ -20,7 +20,7 @@ async fn alive() -> &'static str {
 async fn ready(State(app): State<AppState>) -> (StatusCode, Json<Readiness>) {
     let reads = app.database.read(|tx| Ok::<_, StoreError>(tx.query_row("SELECT 1", [], |_| Ok(()))?)).await;
     let database = state(reads.is_ok());
-    let media = state(*app.media_runs.borrow());
+    let media = state(app.media.is_alive());
     let all = [database, media].iter().all(|part| *part == PartState::Ok);
     let status = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { database, media }))

@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod health;
 mod invites;
+mod media;
 mod openapi;
 mod reached;
 mod security;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header;
+use banter_sfu::net::MediaHandle;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -53,8 +55,7 @@ pub struct AppState {
     pub site: Arc<Site>,
     /// True once the program is about to end: long answers stop.
     pub ending: watch::Receiver<bool>,
-    /// False once the media workers have stopped.
-    pub media_runs: watch::Receiver<bool>,
+    pub media: MediaHandle,
 }
 
 /// Everything this program answers to over HTTP. `signal` holds the LiveKit doors, which take access tokens in place
@@ -96,6 +97,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(channels::update, channels::delete))
         .routes(routes!(tokens::create))
         .routes(routes!(events::stream))
+        .routes(routes!(media::status))
         .routes(routes!(openapi::serve))
 }
 

@@ -15,7 +15,7 @@ impl Policy {
         let public = public_url.map(|url| url.origin().ascii_serialization()).unwrap_or_default();
         let text = format!(
             "default-src 'self'; connect-src 'self' ws: wss: {public}; img-src 'self' data: blob:; \
-             media-src 'self' blob: mediastream:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; \
+             media-src 'self' blob: mediastream:; style-src 'self' 'unsafe-inline'; font-src 'self'; \
              worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         );
         Self(HeaderValue::from_str(&text).expect("an origin in ASCII is a valid header value"))

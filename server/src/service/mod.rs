@@ -33,6 +33,6 @@ pub struct Forbidden {
 }
 
 /// Passes who has `needed` or a role above it.
-fn require(caller: &User, needed: Role) -> Result<(), Forbidden> {
+pub fn require(caller: &User, needed: Role) -> Result<(), Forbidden> {
     if caller.role >= needed { Ok(()) } else { Err(Forbidden { needed, has: caller.role }) }
 }

@@ -1,0 +1,297 @@
+//! Wiring and orderly shutdown: the only place that sees every part.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use banter_protocol::token::ApiKeys;
+use banter_sfu::net::{Media, MediaConfig, MediaHandle};
+use socket2::{Domain, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::addresses;
+use crate::ambient;
+use crate::config::{ApiKeyPair, Config};
+use crate::data_dir::DataDir;
+use crate::events::{self, EventHub};
+use crate::first_run::Welcome;
+use crate::http::{self, AppState, Site};
+use crate::port_holder::{self, Holder, Transport};
+use crate::ports::Ports;
+use crate::service::accounts::Accounts;
+use crate::service::channels::{Channels, Directory};
+use crate::service::invites::Invites;
+use crate::service::passwords::Passwords;
+use crate::service::secrets;
+use crate::service::sessions::Sessions;
+use crate::service::setup::SetupCode;
+use crate::service::voice::Voice;
+use crate::signal::{self, Rooms, SignalConfig};
+use crate::store::Database;
+
+/// How long answers under way may take once the program is told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+/// The whole server, listening.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    folder: DataDir,
+    database: Database,
+    state: AppState,
+    rooms: Rooms,
+    media: Media,
+    ending: watch::Sender<bool>,
+    serving: JoinHandle<std::io::Result<()>>,
+    ports: Ports,
+    setup_code: String,
+}
+
+/// Why the server does not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    PortInUse(#[from] PortInUse),
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} port {port} is in use{}; stop that program, or choose another port with --{flag}",
+    match .transport { Transport::Tcp => "TCP", Transport::Udp => "UDP" },
+    .holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default()
+)]
+pub struct PortInUse {
+    transport: Transport,
+    port: u16,
+    flag: String,
+    holder: Option<Holder>,
+}
+
+impl App {
+    /// Binds every port, starts every part, and says so in `ports.json`.
+    pub async fn start(config: Config, folder: DataDir, database: Database) -> Result<Self, StartError> {
+        Ports::remove(&folder);
+        let keys = config.api_keys.clone().context("there is no API key in the settings")?;
+        let (listener, bind) = listen(&config)?;
+        let http_port = listener.local_addr().context("reading the HTTP port back")?.port();
+        let (handle, media) = start_media(&config, bind)?;
+
+        let (reports, presence) = mpsc::unbounded_channel();
+        let directory = Arc::new(Directory(database.clone()));
+        let rooms = Rooms::new(signal_config(&config, &keys), handle.clone(), directory, reports);
+        let now = ambient::now().wall;
+        // The clock tells one start from the next; two within a millisecond do not happen.
+        let events = EventHub::new(now.0.unsigned_abs());
+        tokio::spawn(events::forward(presence, database.clone(), events.clone()));
+
+        let setup_code = secrets::code(&mut ambient::rng());
+        let (ending, ending_seen) = watch::channel(false);
+        let sessions = Sessions::new(database.clone());
+        let passwords = Passwords::new(hashes_at_once()).context("password hashing does not work")?;
+        let state = AppState {
+            accounts: Accounts::new(
+                database.clone(),
+                sessions.clone(),
+                passwords,
+                SetupCode::new(&setup_code),
+            ),
+            sessions,
+            invites: Invites::new(database.clone()),
+            channels: Channels::new(database.clone(), rooms.clone(), events.clone()),
+            voice: Voice::new(database.clone(), rooms.clone(), api_keys(keys)),
+            events,
+            database: database.clone(),
+            site: Arc::new(Site::new(config.public_url.clone(), config.trusted_proxies.clone())),
+            ending: ending_seen,
+            media: handle,
+        };
+        let router = http::router(state.clone(), signal::router(rooms.clone()));
+        let serving = tokio::spawn(serve(listener, router, ending.subscribe()));
+        let ports = Ports {
+            http: http_port,
+            rtc_udp: media.ports().to_vec(),
+            rtc_tcp: None,
+            pid: std::process::id(),
+        };
+        ports.write(&folder).context("writing ports.json into the data folder")?;
+        tracing::info!(http = ports.http, udp = ?ports.rtc_udp, data = %folder.path().display(), "listening");
+        if config.dev {
+            tracing::warn!("development mode: the API secret is known to everybody");
+        }
+        Ok(Self { config, folder, database, state, rooms, media, ending, serving, ports, setup_code })
+    }
+
+    /// The box for the operator, with a set-up link while there is no owner.
+    pub async fn welcome(&self) -> anyhow::Result<String> {
+        let needed = self.state.accounts.setup_needed().await?;
+        let url = |host: String| format!("http://{host}:{}", self.ports.http);
+        let (local, network): (Vec<IpAddr>, Vec<IpAddr>) =
+            addresses::reachable(self.config.bind).into_iter().partition(IpAddr::is_loopback);
+        let welcome = Welcome {
+            local: (!local.is_empty()).then(|| url("localhost".to_owned())),
+            network: network.into_iter().map(|address| url(host(address))).collect(),
+            public: self.config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            setup_code: needed.then(|| self.setup_code.clone()),
+            ports: self.ports.clone(),
+            dev: self.config.dev,
+        };
+        Ok(welcome.to_box())
+    }
+
+    /// Serves until `stop` is ready, then ends calls with a reason and closes everything in order.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let outcome = tokio::select! {
+            () = stop => Ok(()),
+            ended = &mut self.serving => ended.context("the HTTP server panicked")?.context("serving HTTP"),
+            () = upkeep(&self.state.sessions) => Ok(()),
+        };
+        self.shut_down().await;
+        outcome
+    }
+
+    async fn shut_down(self) {
+        tracing::info!("shutting down");
+        self.ending.send_replace(true);
+        self.rooms.shutdown().await;
+        let mut serving = self.serving;
+        if !serving.is_finished() && tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
+            tracing::warn!("some connections did not end in time and are cut off");
+            serving.abort();
+        }
+        let (media, database, folder) = (self.media, self.database, self.folder);
+        let closing = tokio::task::spawn_blocking(move || {
+            media.shutdown();
+            database.close();
+            Ports::remove(&folder);
+        });
+        if closing.await.is_err() {
+            tracing::error!("closing the database panicked");
+        }
+        tracing::info!("ended");
+    }
+}
+
+/// Sweeps out expired sessions, for ever.
+async fn upkeep(sessions: &Sessions) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = sessions.sweep(ambient::now().wall).await {
+            tracing::warn!(%error, "expired sessions could not be swept out");
+        }
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    mut ending: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    // Signalling messages are small and urgent.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async move {
+            let _ = ending.wait_for(|ending| *ending).await;
+        })
+        .await
+}
+
+/// Binds the HTTP port. The answer's address is the one that media shall be bound to as well: where there is no IPv6,
+/// every address is every IPv4 address.
+fn listen(config: &Config) -> Result<(TcpListener, IpAddr), StartError> {
+    let bind = match config.bind {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) if !has_ipv6() => Ipv4Addr::UNSPECIFIED.into(),
+        other => other,
+    };
+    match tcp_listener(SocketAddr::new(bind, config.port)) {
+        Ok(listener) => Ok((listener, bind)),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(PortInUse {
+            transport: Transport::Tcp,
+            port: config.port,
+            flag: "port".to_owned(),
+            holder: port_holder::find(Transport::Tcp, config.port),
+        }
+        .into()),
+        Err(error) => {
+            let place = SocketAddr::new(bind, config.port);
+            Err(anyhow::Error::new(error).context(format!("binding the HTTP port {place}")).into())
+        }
+    }
+}
+
+fn has_ipv6() -> bool {
+    std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
+}
+
+fn tcp_listener(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // A restart must not wait for the connections of the last run to time out.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn start_media(config: &Config, bind: IpAddr) -> Result<(MediaHandle, Media), StartError> {
+    let mut addresses = config.advertise.clone();
+    addresses.extend(addresses::reachable(bind).iter().filter(|address| !config.advertise.contains(address)));
+    let media = MediaConfig {
+        bind,
+        ports: config.rtc_port_range.clone(),
+        workers: config.rtc_workers.unwrap_or_else(cores),
+        addresses,
+    };
+    match banter_sfu::net::start(&media) {
+        Ok(started) => Ok(started),
+        Err(banter_sfu::net::StartError::Bind { source, .. })
+            if source.kind() == std::io::ErrorKind::AddrInUse =>
+        {
+            let port = *config.rtc_port_range.start();
+            let holder = port_holder::find(Transport::Udp, port);
+            let flag = "rtc-port-range".to_owned();
+            Err(PortInUse { transport: Transport::Udp, port, flag, holder }.into())
+        }
+        Err(error) => Err(anyhow::Error::new(error).context("starting the media workers").into()),
+    }
+}
+
+fn signal_config(config: &Config, keys: &ApiKeyPair) -> SignalConfig {
+    let pairs = vec![(keys.key.clone(), keys.secret.clone())];
+    SignalConfig { dev: config.dev, ..SignalConfig::new(pairs) }
+}
+
+fn api_keys(pair: ApiKeyPair) -> ApiKeys {
+    ApiKeys::new(vec![(pair.key, pair.secret)]).expect("one pair is not none")
+}
+
+/// Half of the cores at most: the other half is for audio.
+fn hashes_at_once() -> usize {
+    (cores() / 2).max(1)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// As in a URL.
+fn host(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}

@@ -1,0 +1,154 @@
+//! What the program makes and says when it starts: the settings that have to exist, and the box for the operator.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::ambient;
+use crate::config::keys;
+use crate::ports::Ports;
+use crate::service::secrets;
+use crate::store::{self, Database, StoreError};
+
+/// Makes the API key and fills in the `livekit_*` settings that are missing; answers all settings.
+pub async fn prepare_settings(database: &Database) -> Result<BTreeMap<String, String>, StoreError> {
+    let (key, secret) = {
+        let mut rng = ambient::rng();
+        (secrets::api_key(&mut rng), secrets::api_secret(&mut rng))
+    };
+    let (first, last) = keys::RTC_PORT_RANGE.default.split_once('-').expect("the default is a range");
+    let rows = [
+        ("livekit_api_key", key),
+        ("livekit_api_secret", secret),
+        ("livekit_port", keys::PORT.default.to_owned()),
+        ("livekit_rtc_tcp_port", keys::RTC_TCP_PORT.default.to_owned()),
+        ("livekit_rtc_port_range_start", first.to_owned()),
+        ("livekit_rtc_port_range_end", last.to_owned()),
+        ("livekit_domain", String::new()),
+    ];
+    database
+        .write(move |tx| {
+            for (key, value) in &rows {
+                store::settings::set_if_absent(tx, key, value)?;
+            }
+            store::settings::all(tx)
+        })
+        .await
+}
+
+/// What the box says.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    /// `http://localhost:7880`, if this machine can connect.
+    pub local: Option<String>,
+    /// The same for others on the network.
+    pub network: Vec<String>,
+    pub public: Option<String>,
+    /// Only while there is no owner.
+    pub setup_code: Option<String>,
+    pub ports: Ports,
+    pub dev: bool,
+}
+
+impl Welcome {
+    /// A framed text, ending in a line break.
+    pub fn to_box(&self) -> String {
+        frame(&self.lines())
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("Banter {} is running", env!("CARGO_PKG_VERSION")), String::new()];
+        let addresses = || self.public.iter().chain(&self.local).chain(&self.network);
+        lines.extend(self.public.iter().map(|url| format!("For everybody      {url}")));
+        lines.extend(self.local.iter().map(|url| format!("On this machine    {url}")));
+        lines.extend(self.network.iter().map(|url| format!("On your network    {url}")));
+        if let Some(code) = &self.setup_code {
+            lines.push(String::new());
+            lines.push(
+                "This server has no owner yet. Become it with this link (good until the next start):".into(),
+            );
+            // Two are enough: the one for this machine and the one for a browser elsewhere.
+            lines.extend(addresses().take(2).map(|url| format!("  {url}/setup#code={code}")));
+        }
+        lines.push(String::new());
+        lines.push(format!("Ports              {}/tcp web app, API, signalling", self.ports.http));
+        lines.push(format!("                   {} voice", self.media_ports()));
+        lines.push(String::new());
+        lines.extend(HELP.iter().map(|line| (*line).to_owned()));
+        if self.dev {
+            lines.push(String::new());
+            lines.push(
+                "DEVELOPMENT MODE: the API secret is known to everybody. Never run this for real.".into(),
+            );
+        }
+        lines
+    }
+
+    fn media_ports(&self) -> String {
+        let mut text = String::new();
+        for port in &self.ports.rtc_udp {
+            let _ = write!(text, "{}{port}/udp", if text.is_empty() { "" } else { " " });
+        }
+        if let Some(port) = self.ports.rtc_tcp {
+            let _ = write!(text, " {port}/tcp");
+        }
+        text
+    }
+}
+
+const HELP: [&str; 5] = [
+    "Nobody hears anything?  Open these ports in the firewall of this machine. Behind a router, forward them",
+    "                        and start with --advertise and the router's public address.",
+    "No microphone?          Browsers give one only to pages at localhost or https://. For other machines, put",
+    "                        a proxy with TLS in front and start with --public-url https://its.name.",
+    "More: banter --help, banter config show",
+];
+
+fn frame(lines: &[String]) -> String {
+    let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+    let bar = "─".repeat(width + 2);
+    let mut text = format!("┌{bar}┐\n");
+    for line in lines {
+        let _ = writeln!(text, "│ {line:width$} │");
+    }
+    let _ = writeln!(text, "└{bar}┘");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_box_has_addresses_link_and_ports() {
+        let text = welcome(Some("c0de")).to_box();
+        for part in [
+            "On this machine    http://localhost:7880 ",
+            "On your network    http://192.168.1.5:7880 ",
+            "http://localhost:7880/setup#code=c0de ",
+            "http://192.168.1.5:7880/setup#code=c0de ",
+            "7880/tcp web app",
+            "50000/udp 50001/udp 7881/tcp voice",
+            "Nobody hears anything?",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing:\n{text}");
+        }
+        let widths: Vec<_> = text.lines().map(|line| line.chars().count()).collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "a straight frame:\n{text}");
+    }
+
+    #[test]
+    fn the_link_is_gone_once_there_is_an_owner() {
+        assert!(!welcome(None).to_box().contains("/setup"));
+    }
+
+    fn welcome(code: Option<&str>) -> Welcome {
+        Welcome {
+            local: Some("http://localhost:7880".into()),
+            network: vec!["http://192.168.1.5:7880".into(), "http://10.0.0.7:7880".into()],
+            public: None,
+            setup_code: code.map(str::to_owned),
+            ports: Ports { http: 7880, rtc_udp: vec![50000, 50001], rtc_tcp: Some(7881), pid: 1 },
+            dev: false,
+        }
+    }
+}

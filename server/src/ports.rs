@@ -1,0 +1,34 @@
+//! `ports.json` in the data folder: the ports in use, for scripts that let the system choose them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::data_dir::{self, DataDir};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    pub http: u16,
+    /// The UDP port of each media thread.
+    pub rtc_udp: Vec<u16>,
+    /// `None` while nothing listens there.
+    pub rtc_tcp: Option<u16>,
+    pub pid: u32,
+}
+
+impl Ports {
+    /// Writes the file in one go: who sees it, sees all of it.
+    pub fn write(&self, folder: &DataDir) -> std::io::Result<()> {
+        let mut text = serde_json::to_vec(self)?;
+        text.push(b'\n');
+        data_dir::write_private(&folder.ports_file(), &text)
+    }
+
+    /// What the server on this folder uses, if one runs or has not ended in order.
+    pub fn read(folder: &DataDir) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(folder.ports_file()).ok()?).ok()
+    }
+
+    pub fn remove(folder: &DataDir) {
+        // It may never have been written.
+        let _ = std::fs::remove_file(folder.ports_file());
+    }
+}

@@ -14,7 +14,8 @@ from server import Server
 from tone import RATE, WINDOW, Tone, level_db, rms, strongest
 
 AMPLITUDE = 0.25
-FRAME = RATE // 50
+FRAME = RATE // 100
+"""Ten milliseconds: without a queue the SDK takes nothing else."""
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Notice:
     who: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class Streams:
     """RTP packets that a participant has sent and received, over all its streams."""
 
@@ -66,6 +67,18 @@ class Streams:
     sent: int = 0
     received: int = 0
     lost: int = 0
+
+    @classmethod
+    def of(cls, stats: rtc.RtcStats) -> "Streams":
+        reports = [*stats.publisher_stats, *stats.subscriber_stats]
+        outbound = [report.outbound_rtp.sent for report in reports if report.HasField("outbound_rtp")]
+        inbound = [report.inbound_rtp.received for report in reports if report.HasField("inbound_rtp")]
+        return cls(
+            incoming=len(inbound),
+            sent=sum(stream.packets_sent for stream in outbound),
+            received=sum(stream.packets_received for stream in inbound),
+            lost=sum(stream.packets_lost for stream in inbound),
+        )
 
 
 class Participant(Protocol):
@@ -90,6 +103,9 @@ class PythonParticipant:
         self.notices: list[Notice] = []
         self.room = rtc.Room()
         self.publication: rtc.LocalTrackPublication | None = None
+        self.flowing = asyncio.Event()
+        """While it is clear, what the microphone plays pauses, and not a packet is sent."""
+        self.flowing.set()
         self._tasks: set[asyncio.Task] = set()
         self._playing: asyncio.Task | None = None
         self._watch()
@@ -117,13 +133,17 @@ class PythonParticipant:
     def present(self) -> set[str]:
         return set(self.room.remote_participants)
 
-    async def speak(self, hz: float) -> None:
-        """Publishes a microphone that plays a sine of `hz` until told otherwise."""
-        source = rtc.AudioSource(RATE, 1, queue_size_ms=100)
+    async def speak(self, hz: float, queue: int = 100) -> None:
+        """Publishes a microphone that plays a sine of `hz` until told otherwise.
+
+        A queue of so many milliseconds evens out how late this process may be. The SDK fills an empty queue with
+        silence, which is sent too; without a queue, what is not played is not sent.
+        """
+        source = rtc.AudioSource(RATE, 1, queue_size_ms=queue)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         self.publication = await self.room.local_participant.publish_track(track, options)
-        self._playing = self._start(_play(source, hz))
+        self._playing = self._start(_play(source, hz, self.flowing, queued=queue > 0))
 
     async def hush(self) -> None:
         """Unpublishes the microphone."""
@@ -136,19 +156,9 @@ class PythonParticipant:
     async def unmute(self) -> None:
         self.publication.track.unmute()
 
-    async def streams(self) -> "Streams":
+    async def streams(self) -> Streams:
         """What the RTP streams of this participant's connections have carried so far."""
-        stats = await self.room.get_rtc_stats()
-        streams = Streams()
-        for report in [*stats.publisher_stats, *stats.subscriber_stats]:
-            match report.WhichOneof("stats"):
-                case "outbound_rtp":
-                    streams.sent += report.outbound_rtp.sent.packets_sent
-                case "inbound_rtp":
-                    streams.incoming += 1
-                    streams.received += report.inbound_rtp.received.packets_received
-                    streams.lost += report.inbound_rtp.received.packets_lost
-        return streams
+        return Streams.of(await self.room.get_rtc_stats())
 
     async def leave(self) -> None:
         await self.room.disconnect()
@@ -187,14 +197,19 @@ class PythonParticipant:
         return task
 
 
-async def _play(source: rtc.AudioSource, hz: float) -> None:
-    position = 0
+async def _play(source: rtc.AudioSource, hz: float, flowing: asyncio.Event, queued: bool) -> None:
+    clock = asyncio.get_running_loop().time
+    position, due = 0, clock()
     try:
-        while True:
+        while await flowing.wait():
             time_axis = (position + np.arange(FRAME)) / RATE
             samples = (AMPLITUDE * 32767 * np.sin(2 * np.pi * hz * time_axis)).astype(np.int16)
             await source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, FRAME))
             position += FRAME
+            if not queued:
+                # What is late is made up for, what was a pause is not.
+                due = max(due + FRAME / RATE, clock() - 0.1)
+                await asyncio.sleep(due - clock())
     finally:
         await source.aclose()
 

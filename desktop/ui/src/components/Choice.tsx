@@ -17,13 +17,13 @@ export function Choice<Value extends string>({ label, value, options, onChange }
         const option = options.find((candidate) => candidate.value === next);
         if (option) onChange(option.value);
       }}
-      className="flex rounded-lg bg-hover p-0.5"
+      className="flex rounded-lg bg-ground p-0.5"
     >
       {options.map((option) => (
         <RadioGroup.Item
           key={option.value}
           value={option.value}
-          className="h-8 flex-1 rounded-md px-2 text-soft transition-colors data-[state=checked]:bg-raised data-[state=checked]:font-medium data-[state=checked]:text-ink data-[state=checked]:shadow-sm"
+          className="h-8 flex-1 rounded-md px-2 text-soft transition-colors data-[state=checked]:bg-hover data-[state=checked]:font-medium data-[state=checked]:text-ink"
         >
           {option.label}
         </RadioGroup.Item>

@@ -109,6 +109,6 @@ function callPerson(index: number): CallPerson {
     name: NAMES[index] ?? `Guest ${index}`,
     muted: index % 4 === 2,
     deafened: index === 10,
-    speaking: index % 5 === 1,
+    speaking: index % 5 === 1 && index !== 6,
   };
 }

@@ -87,7 +87,7 @@ impl<'a> Bundle<'a> {
             Some(_) => listed.iter().filter_map(place).find(|index| usable(*index)),
             None => (0..mids.len()).find(|index| usable(*index)),
         };
-        let tag = tag.ok_or(SdpError::Missing("usable media section"))?;
+        let tag = tag.ok_or(SdpError::Missing("media section"))?;
         let members: HashSet<&str> = listed.iter().copied().collect();
         let member = mids.iter().enumerate();
         let member = member.map(|(i, mid)| usable(i) && (i == tag || members.contains(mid))).collect();
@@ -105,7 +105,7 @@ fn mids<'a>(description: &Description<'a>) -> Result<Vec<&'a str>, SdpError> {
     let name = |media: &Media<'a>| {
         let mid = media.attributes.value("mid").ok_or(SdpError::Missing("mid"))?;
         if mid.is_empty() || mid.len() > MAX_MID || !mid.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(SdpError::Missing("usable mid"));
+            return Err(SdpError::Missing("mid"));
         }
         if !seen.insert(mid) {
             return Err(SdpError::DuplicateMid(Mid(mid.to_owned())));

@@ -1,0 +1,130 @@
+//! One speaker and many listeners around a real [`Sfu`], in virtual time, on a network that loses and delays nothing.
+#![expect(clippy::disallowed_methods, reason = "the beginning of virtual time has to be some instant")]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Result, ensure};
+use banter_sfu::net::{ConnectionMode, JoinSpec, Permissions, TrackSpec};
+use banter_sfu::rtp::ExtSeq;
+use banter_sfu::rtp::srtp::{Outbound, SrtpKeys};
+use banter_sfu::transport::Identity;
+use banter_sfu::{Config, ParticipantKey, RoomKey, Sfu, TrackKey};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::peer::{Peer, Section, opus_packet};
+
+const ROOM: RoomKey = RoomKey(1);
+const TRACK: TrackKey = TrackKey(1);
+const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 50_000);
+
+/// A room in which one member speaks and everyone else is connected and listens.
+#[derive(Debug)]
+pub struct Hall {
+    sfu: Sfu,
+    now: Instant,
+    peers: Vec<Peer>,
+    outbound: Outbound,
+    next: ExtSeq,
+}
+
+impl Hall {
+    pub fn with_listeners(listeners: usize) -> Result<Self> {
+        let identity = Identity::generate()?;
+        let now = Instant::now();
+        let config = Config { addresses: vec![SERVER.ip()], port: SERVER.port() };
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut sfu = Sfu::new(config, identity.clone(), StdRng::seed_from_u64(2), now, SystemTime::now());
+        sfu.open_room(ROOM);
+        let mut peers = Vec::new();
+        for number in 0..=listeners {
+            let address = SocketAddr::from((Ipv4Addr::from(0x0A01_0000 + number as u32), 40_000));
+            let mut peer = Peer::new(&identity, address, &mut rng, now);
+            let participant = ParticipantKey(number as u64);
+            sfu.join(join_spec(participant), now)?;
+            let section = if number == 0 { Section::Speaking } else { Section::Listening };
+            if section == Section::Speaking {
+                sfu.publish(participant, track_spec());
+            } else {
+                sfu.subscribe(participant, TRACK, now);
+            }
+            peer.accept(&sfu.offer(participant, &peer.offer(section), now)?.answer, now)?;
+            peers.push(peer);
+        }
+        let keys = connect(&mut sfu, &mut peers, now)?;
+        let mut hall = Self { sfu, now, peers, outbound: keys.outbound(), next: ExtSeq(1) };
+        let mut first = hall.packet(100);
+        let copies = hall.forward(&mut first);
+        ensure!(copies == listeners, "{copies} of {listeners} listeners are served");
+        Ok(hall)
+    }
+
+    /// The speaker's next packet, sealed.
+    pub fn packet(&mut self, payload_len: usize) -> Vec<u8> {
+        let packet = opus_packet(&self.outbound, self.next, payload_len);
+        self.next.0 += 1;
+        packet
+    }
+
+    /// Hands a packet of [`Hall::packet`] to the unit and returns the number of copies that it made.
+    pub fn forward(&mut self, packet: &mut [u8]) -> usize {
+        self.sfu.handle_datagram(SERVER, self.peers[0].address(), packet, self.now);
+        let outbox = self.sfu.outbox();
+        let copies = outbox.len();
+        outbox.clear();
+        copies
+    }
+}
+
+pub(crate) fn join_spec(participant: ParticipantKey) -> JoinSpec {
+    JoinSpec {
+        room: ROOM,
+        participant,
+        mode: ConnectionMode::Single,
+        may: Permissions { publish: true, subscribe: true },
+        label: format!("PA_{participant}"),
+        extra_addresses: Vec::new(),
+    }
+}
+
+pub(crate) fn track_spec() -> TrackSpec {
+    TrackSpec {
+        track: TRACK,
+        cid: "microphone".to_owned(),
+        label: "TR_1".to_owned(),
+        muted: false,
+        microphone: true,
+        red: false,
+        stereo: false,
+        dtx: true,
+    }
+}
+
+/// Carries datagrams to and fro until everyone has keys, and returns the speaker's.
+fn connect(sfu: &mut Sfu, peers: &mut [Peer], start: Instant) -> Result<SrtpKeys> {
+    let mut now = start;
+    let is_up = |peer: &Peer| peer.keys().is_some();
+    // A while longer than it takes, so that nothing of the set-up is left to be sent.
+    let mut rounds_left = 100;
+    while rounds_left > 0 && now < start + Duration::from_secs(20) {
+        now += Duration::from_millis(5);
+        for peer in &mut *peers {
+            let from = peer.address();
+            peer.poll(now, |_, bytes| sfu.handle_datagram(SERVER, from, &mut bytes.to_vec(), now));
+        }
+        sfu.handle_timeout(now);
+        let outbox = sfu.outbox();
+        for transmit in outbox.iter() {
+            if let Some(peer) = peers.iter_mut().find(|peer| peer.address() == transmit.to) {
+                peer.handle_datagram(SERVER, transmit.payload, now);
+            }
+        }
+        outbox.clear();
+        while sfu.poll_event().is_some() {}
+        rounds_left -= usize::from(peers.iter().all(is_up));
+    }
+    let up = peers.iter().filter(|peer| is_up(peer)).count();
+    ensure!(up == peers.len(), "{up} of {} peers connected", peers.len());
+    Ok(peers[0].keys().cloned().expect("every peer has keys"))
+}

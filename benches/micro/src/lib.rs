@@ -1,0 +1,7 @@
+//! What the benchmarks share: a peer that connects to the real media plane, and a room of them without a network.
+
+mod hall;
+mod peer;
+
+pub use hall::Hall;
+pub use peer::{AUDIO_LEVEL_ID, OPUS, Peer, SPEAKER_SSRC, Section, opus_packet};

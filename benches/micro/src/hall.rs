@@ -62,12 +62,23 @@ impl Hall {
 
     /// The speaker's next packet, sealed.
     pub fn packet(&mut self, payload_len: usize) -> Vec<u8> {
-        let packet = opus_packet(&self.outbound, self.next, payload_len);
-        self.next.0 += 1;
-        packet
+        let index = self.next_index();
+        opus_packet(&self.outbound, index, payload_len)
     }
 
-    /// Hands a packet of [`Hall::packet`] to the unit and returns the number of copies that it made.
+    /// The speaker's end of SRTP, for packets of another kind.
+    pub fn outbound(&mut self) -> &mut Outbound {
+        &mut self.outbound
+    }
+
+    /// The index of the speaker's next packet; each is given once.
+    pub fn next_index(&mut self) -> ExtSeq {
+        let index = self.next;
+        self.next.0 += 1;
+        index
+    }
+
+    /// Hands a datagram of the speaker to the unit and returns the number of copies that it made.
     pub fn forward(&mut self, packet: &mut [u8]) -> usize {
         self.sfu.handle_datagram(SERVER, self.peers[0].address(), packet, self.now);
         let outbox = self.sfu.outbox();
@@ -77,7 +88,8 @@ impl Hall {
     }
 }
 
-pub(crate) fn join_spec(participant: ParticipantKey) -> JoinSpec {
+/// A participant that joins the one room.
+pub fn join_spec(participant: ParticipantKey) -> JoinSpec {
     JoinSpec {
         room: ROOM,
         participant,
@@ -88,14 +100,15 @@ pub(crate) fn join_spec(participant: ParticipantKey) -> JoinSpec {
     }
 }
 
-pub(crate) fn track_spec() -> TrackSpec {
+/// The speaker's microphone.
+pub fn track_spec() -> TrackSpec {
     TrackSpec {
         track: TRACK,
         cid: "microphone".to_owned(),
         label: "TR_1".to_owned(),
         muted: false,
         microphone: true,
-        red: false,
+        red: true,
         stereo: false,
         dtx: true,
     }

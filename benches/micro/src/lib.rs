@@ -3,5 +3,5 @@
 mod hall;
 mod peer;
 
-pub use hall::Hall;
+pub use hall::{Hall, join_spec, track_spec};
 pub use peer::{AUDIO_LEVEL_ID, OPUS, Peer, SPEAKER_SSRC, Section, opus_packet};

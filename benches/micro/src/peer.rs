@@ -63,9 +63,10 @@ impl Peer {
         };
         format!(
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
-             m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
+             m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
              a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n\
-             a=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n{media}"
+             a=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n\
+             a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n{media}"
         )
     }
 

@@ -4,11 +4,13 @@
 #   make test     everything below that can fail, with one summary at the end
 #   make check    formatting, lints, types, and whether the generated files are up to date
 #   make bench    micro-benchmarks of the media path
+#   make fuzz     one minute for each decoder (FUZZ_SECONDS=3600 for longer); needs `cargo install --locked cargo-fuzz`
 
 ui := desktop/ui
 pytest := .venv/bin/python -m pytest
+FUZZ_SECONDS ?= 60
 
-.PHONY: run test check bench generate
+.PHONY: run test check bench fuzz generate
 .PHONY: setup-run setup-test check-rust check-ui check-tests check-generated test-rust test-ui test-sdk test-browser
 
 run: setup-run
@@ -20,7 +22,15 @@ test: setup-test
 check: check-rust check-ui check-tests check-generated
 
 bench:
-	cargo bench --workspace
+	cargo bench --package banter-bench-micro
+
+# What is found along the way is kept in fuzz/corpus, outside git; a crash worth keeping goes to fuzz/seeds.
+fuzz:
+	for target in $$(cargo fuzz list); do \
+	  mkdir -p fuzz/corpus/$$target && \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 # Rewrites the files that are made from others: the OpenAPI document and the web app's types for it.
 generate:

@@ -25,21 +25,28 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(35);
 enum End {
     /// Ours to close, after everything was sent.
     Finished,
-    /// The client closed, broke the protocol, or cannot be reached.
+    /// The client closes, and waits for our half of the handshake.
+    Closing,
+    /// The client cannot be reached.
     Lost(&'static str),
 }
 
 /// Serves one client until either side ends. The session tells the room when it is dropped.
 pub(super) async fn run(mut socket: WebSocket, session: Session, mut queue: mpsc::Receiver<ToSocket>) {
-    match serve(&mut socket, &session, &mut queue).await {
+    let end = serve(&mut socket, &session, &mut queue).await;
+    debug!(?end, "a client's socket ends");
+    // The room need not wait for the handshake.
+    drop(session);
+    match end {
         End::Finished => close(&mut socket).await,
-        End::Lost(why) => debug!(why, "a client's socket ended"),
+        End::Closing => drain(&mut socket).await,
+        End::Lost(_) => {}
     }
 }
 
 /// Says one message to a client and closes.
 pub(super) async fn turn_away(mut socket: WebSocket, message: SignalResponse) {
-    if send(&mut socket, &message, Framing::Binary).await {
+    if send(&mut socket, &message, Framing::Binary).await.is_ok() {
         close(&mut socket).await;
     }
 }
@@ -53,8 +60,8 @@ async fn serve(socket: &mut WebSocket, session: &Session, queue: &mut mpsc::Rece
         tokio::select! {
             outgoing = queue.recv() => match outgoing {
                 Some(ToSocket::Message(message)) => {
-                    if !send(socket, &message, framing).await {
-                        return End::Lost("it takes no more messages");
+                    if let Err(end) = send(socket, &message, framing).await {
+                        return end;
                     }
                 }
                 Some(ToSocket::HangUp) | None => return End::Finished,
@@ -65,12 +72,17 @@ async fn serve(socket: &mut WebSocket, session: &Session, queue: &mut mpsc::Rece
                     Some(Ok(Message::Binary(bytes))) => Frame::Binary(bytes.into()),
                     Some(Ok(Message::Text(text))) => Frame::Text(text.as_str().to_owned()),
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                    Some(Ok(Message::Close(_))) | None => return End::Lost("the client closed it"),
+                    Some(Ok(Message::Close(_))) => return End::Closing,
+                    None => return End::Lost("the client is gone"),
                     Some(Err(_)) => return End::Lost("it broke"),
                 };
                 framing = frame.framing();
-                let Ok(SignalRequest { message }) = frame.decode() else {
-                    return End::Lost("the client sent something else than a request");
+                let SignalRequest { message } = match frame.decode() {
+                    Ok(request) => request,
+                    Err(error) => {
+                        debug!(%error, "a client sent something else than a request");
+                        return End::Finished;
+                    }
                 };
                 // A request of a kind that this version does not know is none.
                 if let Some(message) = message {
@@ -78,8 +90,8 @@ async fn serve(socket: &mut WebSocket, session: &Session, queue: &mut mpsc::Rece
                 }
             }
             _ = pings.tick() => {
-                if !write(socket, Message::Ping(Default::default())).await {
-                    return End::Lost("it takes no pings");
+                if let Err(end) = write(socket, Message::Ping(Default::default())).await {
+                    return end;
                 }
             }
             () = sleep_until(heard_at + SILENCE_TIMEOUT) => return End::Lost("the client is silent"),
@@ -87,27 +99,36 @@ async fn serve(socket: &mut WebSocket, session: &Session, queue: &mut mpsc::Rece
     }
 }
 
-async fn send(socket: &mut WebSocket, message: &SignalResponse, framing: Framing) -> bool {
+async fn send(socket: &mut WebSocket, message: &SignalResponse, framing: Framing) -> Result<(), End> {
     match Frame::encode(message, framing) {
         Ok(Frame::Binary(bytes)) => write(socket, Message::Binary(bytes.into())).await,
         Ok(Frame::Text(text)) => write(socket, Message::Text(text.into())).await,
         Err(error) => {
             debug!(%error, "a message cannot be written");
-            true
+            Ok(())
         }
     }
 }
 
-async fn write(socket: &mut WebSocket, message: Message) -> bool {
-    matches!(timeout(WRITE_TIMEOUT, socket.send(message)).await, Ok(Ok(())))
+async fn write(socket: &mut WebSocket, message: Message) -> Result<(), End> {
+    match timeout(WRITE_TIMEOUT, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        // Mostly because the client has begun to close.
+        Ok(Err(_)) => Err(End::Closing),
+        Err(_) => Err(End::Lost("the client takes no more messages")),
+    }
 }
 
 async fn close(socket: &mut WebSocket) {
     let frame = CloseFrame { code: close_code::NORMAL, reason: "".into() };
-    if !write(socket, Message::Close(Some(frame))).await {
-        return;
+    if write(socket, Message::Close(Some(frame))).await.is_ok() {
+        drain(socket).await;
     }
-    // Until the client has answered, closing the connection could cost it what was sent last.
-    let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
-    let _ = timeout(WRITE_TIMEOUT, answered).await;
+}
+
+/// Reads until the closing handshake is complete. Without it the client could lose what was sent last, and would take
+/// the end for a failure.
+async fn drain(socket: &mut WebSocket) {
+    let handshake = async { while let Some(Ok(_)) = socket.recv().await {} };
+    let _ = timeout(WRITE_TIMEOUT, handshake).await;
 }

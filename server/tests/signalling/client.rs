@@ -17,6 +17,8 @@ use prost::Message as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -132,6 +134,22 @@ impl Client {
         let after = self.next().await;
         assert!(after.is_none(), "{after:?} came after the farewell");
         leave
+    }
+
+    /// Closes as a browser does, and checks that the server takes its part.
+    pub async fn close(mut self) {
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        // The server may have begun before.
+        let _ = self.socket.close(Some(frame)).await;
+        loop {
+            match timeout(PATIENCE, self.socket.next()).await.expect("the handshake ends in time") {
+                Some(Ok(Message::Close(frame))) => {
+                    return assert_eq!(frame.map(|frame| frame.code), Some(CloseCode::Normal));
+                }
+                Some(Ok(_)) => {}
+                end => panic!("the server closed without a word: {end:?}"),
+            }
+        }
     }
 
     /// Reads until the server closes.

@@ -194,6 +194,18 @@ async fn nonsense_and_excess_end_only_the_socket_they_came_on() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_its_socket_gets_the_handshake_it_waits_for() {
+    let server = Server::start().await;
+    for goodbye in [false, true] {
+        let (mut alice, _) = Client::join(server.address, &token("alice")).await;
+        if goodbye {
+            alice.send(Request::Leave(LeaveRequest::default())).await;
+        }
+        alice.close().await;
+    }
+}
+
+#[tokio::test]
 async fn no_session_is_left_behind_in_the_media_plane() {
     let server = Server::start().await;
     for _ in 0..20 {

@@ -9,8 +9,10 @@ use super::SdpError;
 const MAX_TEXT: usize = 512 * 1024;
 const MAX_LINES: usize = 32 * 1024;
 const MAX_LINE: usize = 8 * 1024;
-/// Attributes of one section, or of the session. Chromium's video sections have about 230.
+/// Attributes of one section. Chromium's video sections have about 230.
 const MAX_ATTRIBUTES: usize = 1024;
+/// Attributes of the session, which every section may inherit. Clients send fewer than 10.
+const MAX_SESSION_ATTRIBUTES: usize = 128;
 /// Media sections of one description, ours included: 100 participants with two tracks each fit twice.
 pub(super) const MAX_SECTIONS: usize = 512;
 
@@ -90,10 +92,13 @@ pub(super) fn description(text: &str) -> Result<Description<'_>, SdpError> {
                 return Err(SdpError::TooLarge("media sections"));
             }
             "m" => description.media.push(media(value).ok_or_else(|| malformed("bad media line"))?),
-            "a" if description.innermost().0.len() == MAX_ATTRIBUTES => {
-                return Err(SdpError::TooLarge("attributes"));
+            "a" => {
+                let (attributes, limit) = description.innermost();
+                if attributes.0.len() == limit {
+                    return Err(SdpError::TooLarge("attributes"));
+                }
+                attributes.0.push(value.split_once(':').unwrap_or((value, "")));
             }
-            "a" => description.innermost().0.push(value.split_once(':').unwrap_or((value, ""))),
             _ => {}
         }
     }
@@ -104,8 +109,12 @@ pub(super) fn description(text: &str) -> Result<Description<'_>, SdpError> {
 }
 
 impl<'a> Description<'a> {
-    fn innermost(&mut self) -> &mut Attributes<'a> {
-        self.media.last_mut().map_or(&mut self.session, |media| &mut media.attributes)
+    /// Where the next attribute belongs, and how many may be there.
+    fn innermost(&mut self) -> (&mut Attributes<'a>, usize) {
+        match self.media.last_mut() {
+            Some(media) => (&mut media.attributes, MAX_ATTRIBUTES),
+            None => (&mut self.session, MAX_SESSION_ATTRIBUTES),
+        }
     }
 
     /// The value of an attribute that may stand in the section or, for all sections, before the first.

@@ -260,8 +260,11 @@ pub(super) fn transport(
         fingerprints: fingerprints(description, media)?,
         setup: setup(description.inherited(media, "setup"), unsaid)?,
         candidates: candidates.take(MAX_CANDIDATES).map(|c| format!("candidate:{c}")).collect(),
-        has_data_section: (0..description.media.len())
-            .any(|index| matches!(content(description, bundle, index), Content::Data)),
+        has_data_section: description
+            .media
+            .iter()
+            .enumerate()
+            .any(|(index, media)| media.kind == "application" && bundle.contains(index)),
     })
 }
 

@@ -162,10 +162,7 @@ impl Answerer {
 
     fn receiving(&self, incoming: &[Incoming]) -> Vec<ReceiveSection> {
         let tracks: HashMap<TrackKey, &Incoming> = incoming.iter().map(|t| (t.track, t)).collect();
-        let section = |section: &Section| match section.usage {
-            Usage::Receiving(Some(track)) => section.received(tracks.get(&track)?),
-            _ => None,
-        };
+        let section = |section: &Section| section.received(tracks.get(&section.received_track()?)?);
         self.sections.iter().filter_map(section).collect()
     }
 
@@ -233,6 +230,13 @@ impl Section {
         }
     }
 
+    fn received_track(&self) -> Option<TrackKey> {
+        match self.usage {
+            Usage::Receiving(track) => track,
+            Usage::Closed | Usage::Idle | Usage::Released | Usage::Sending(_) => None,
+        }
+    }
+
     fn received(&self, incoming: &Incoming) -> Option<ReceiveSection> {
         let Content::Audio(audio) = &self.content else { return None };
         Some(ReceiveSection {
@@ -281,15 +285,6 @@ fn bind_incoming(sections: &mut [Section], before: &[Section], incoming: &[Incom
         section.had_track |= section.received_track().is_some();
     }
     had.into_iter().filter(|track| announced.contains(track) && !placed.contains(track)).collect()
-}
-
-impl Section {
-    fn received_track(&self) -> Option<TrackKey> {
-        match self.usage {
-            Usage::Receiving(track) => track,
-            Usage::Closed | Usage::Idle | Usage::Released | Usage::Sending(_) => None,
-        }
-    }
 }
 
 /// Gives each outgoing track a section. Returns how many need a further section, and whether some only need that a

@@ -32,6 +32,8 @@ const AUDIO: Audio = Audio {
 pub(super) struct Offerer {
     origin: Origin,
     peer: Option<Peer>,
+    /// The part in the DTLS handshake that the peer chose, for the life of the connection.
+    peer_setup: Option<Setup>,
     /// Audio sections; the one at index n has mid n + 1.
     sections: Vec<Usage>,
     outstanding: bool,
@@ -97,6 +99,7 @@ impl Offerer {
 
         let (sending, refused) = self.settle(&answer, &bundle);
         self.peer = Some(Peer::of(&remote));
+        self.peer_setup = Some(remote.setup);
         self.outstanding = false;
         Ok(Accepted { remote, ice_restart, sending, refused })
     }
@@ -161,8 +164,9 @@ impl Offerer {
     }
 
     fn check_peer(&self, remote: &RemoteTransport) -> Result<(), SdpError> {
-        if remote.setup == Setup::ActPass {
-            return Err(SdpError::Setup); // the answer is where the choice is made (RFC 8842 §5.3)
+        // The answer is where the choice is made (RFC 8842 §5.3), once.
+        if remote.setup == Setup::ActPass || self.peer_setup.is_some_and(|before| before != remote.setup) {
+            return Err(SdpError::Setup);
         }
         match &self.peer {
             Some(peer) if !peer.is_same_certificate(remote) => Err(SdpError::CertificateChanged),

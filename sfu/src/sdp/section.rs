@@ -1,6 +1,6 @@
 //! What one media section of the peer says, and which sections share the one transport.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::parse::{Description, Media};
 use super::{RemoteTransport, SdpError, Setup};
@@ -81,7 +81,8 @@ impl<'a> Bundle<'a> {
         let usable = |index: usize| is_usable(&description.media[index]);
         let group = description.session.values("group").find_map(|group| group.strip_prefix("BUNDLE"));
         let listed: Vec<&str> = group.unwrap_or_default().split_ascii_whitespace().collect();
-        let place = |mid: &&str| mids.iter().position(|m| m == mid);
+        let index_by_mid: HashMap<&str, usize> = mids.iter().copied().zip(0..).collect();
+        let place = |mid: &&str| index_by_mid.get(mid).copied();
         // A name in the group that no section bears, or a section that the peer gave up, cannot be the tag.
         let tag = match group {
             Some(_) => listed.iter().filter_map(place).find(|index| usable(*index)),

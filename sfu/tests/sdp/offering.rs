@@ -122,6 +122,9 @@ fn a_client_that_chooses_to_be_passive_is_reported() {
     negotiation.create_offer(&local(), &[]).unwrap();
     let passive = answers[0].replace("a=setup:active", "a=setup:passive");
     assert_eq!(negotiation.handle_answer(&passive).unwrap().remote.setup, Setup::Passive);
+    negotiation.create_offer(&local(), &[]).unwrap();
+    assert_eq!(negotiation.handle_answer(answers[0]).unwrap_err(), SdpError::Setup);
+    negotiation.handle_answer(&passive).unwrap();
 }
 
 #[test]

@@ -149,8 +149,7 @@ pub(super) fn kind_details(names: &[String]) -> Vec<i32> {
 pub(super) fn disconnect_reason(reason: FailReason) -> DisconnectReason {
     match reason {
         FailReason::Ice => DisconnectReason::ConnectionTimeout,
-        FailReason::Dtls | FailReason::Panic => DisconnectReason::MediaFailure,
-        FailReason::Closed => DisconnectReason::SignalClose,
+        FailReason::Dtls | FailReason::Panic | FailReason::Closed => DisconnectReason::MediaFailure,
     }
 }
 

@@ -6,8 +6,8 @@ use livekit_protocol::{MediaSectionsRequirement, TrackSubscribed, signal_respons
 use tracing::debug;
 
 use super::leave::Ending;
-use super::participant::Stage;
-use super::{Now, Room};
+use super::participant::{Signal, Stage};
+use super::{GOODBYE_TIME, Now, Room, Timer};
 use crate::signal::presence::PresenceEvent;
 use crate::signal::translate;
 
@@ -88,7 +88,22 @@ impl Room {
     }
 
     fn failed(&mut self, key: ParticipantKey, reason: FailReason, now: Now) {
-        self.remove(key, Ending::reconnect(translate::disconnect_reason(reason)), now);
+        if reason == FailReason::Closed {
+            // Clients that leave close their connection first and say so a moment later.
+            self.timers.insert((now.instant + GOODBYE_TIME, Timer::MediaClosed(key)));
+        } else {
+            self.remove(key, Ending::reconnect(translate::disconnect_reason(reason)), now);
+        }
+    }
+
+    /// The client has closed its connection and has not said goodbye since.
+    pub(super) fn media_closed(&mut self, key: ParticipantKey, now: Now) {
+        let Some(participant) = self.participants.get(&key) else { return };
+        let ending = match participant.signal {
+            Signal::Open => Ending::reconnect(translate::disconnect_reason(FailReason::Closed)),
+            Signal::Lost { .. } => Ending::SIGNAL_CLOSE,
+        };
+        self.remove(key, ending, now);
     }
 
     fn subscriber_offer(&mut self, key: ParticipantKey, sdp: String, sending: &[(Mid, TrackKey)]) {

@@ -41,6 +41,8 @@ pub(super) use requests::excess;
 const JOIN_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a participant whose socket is gone may stay on its media alone, for its client to come back.
 const SIGNAL_GRACE: Duration = Duration::from_secs(5);
+/// How long after the end of its media a client may still say that it leaves.
+const GOODBYE_TIME: Duration = Duration::from_millis(300);
 const TOKEN_REFRESH_INTERVAL: Duration = Duration::from_secs(300);
 /// Changes of participants who publish nothing are told together: when many join at once, each costs a message to all.
 const UPDATE_DELAY: Duration = Duration::from_millis(100);
@@ -194,6 +196,7 @@ enum Timer {
     JoinDeadline(ParticipantKey),
     TokenRefresh(ParticipantKey),
     SignalGrace(ParticipantKey),
+    MediaClosed(ParticipantKey),
     Announcement,
     Counters,
     Expiry,
@@ -260,6 +263,7 @@ impl Room {
             Timer::JoinDeadline(participant) => self.join_deadline_passed(participant, now),
             Timer::TokenRefresh(participant) => self.refresh_token(participant, now),
             Timer::SignalGrace(participant) => self.signal_grace_passed(participant, now),
+            Timer::MediaClosed(participant) => self.media_closed(participant, now),
             Timer::Announcement => self.announce_gathered(),
             Timer::Counters => self.tell_counters(now),
             Timer::Expiry => self.expire(now),

@@ -470,6 +470,29 @@ fn a_failed_connection_asks_the_client_to_join_afresh() {
 }
 
 #[test]
+fn a_client_may_close_its_connection_before_it_says_goodbye() {
+    let mut scene = Scene::new();
+    let closed = |participant| Event::Failed {
+        participant,
+        connection: PeerConnection::Publisher,
+        reason: FailReason::Closed,
+    };
+    let alice = scene.join("alice");
+    let bob = scene.join("bob");
+    let carol = scene.join("carol");
+    for key in [alice, bob, carol] {
+        scene.connected(key, PeerConnection::Publisher);
+        scene.event(closed(key));
+    }
+    scene.request(alice, Request::Leave(LeaveRequest::default()));
+    assert_eq!(scene.leave_of(alice).reason(), DisconnectReason::ClientInitiated);
+    scene.room.handle_signal_closed(bob, scene.now);
+    scene.advance(GOODBYE_TIME);
+    assert!(scene.hung_up.contains(&bob), "he does not get the time to come back");
+    assert_eq!(scene.leave_of(carol).action(), leave_request::Action::Reconnect);
+}
+
+#[test]
 fn an_unacceptable_offer_ends_the_session_of_its_sender_only() {
     let mut scene = Scene::new();
     let alice = scene.join("alice");

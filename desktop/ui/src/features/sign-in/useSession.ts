@@ -1,5 +1,5 @@
-import { queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { api, body, done } from "../../api/client";
+import { type QueryClient, queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { api, body, done, type User } from "../../api/client";
 import { problemOf } from "../../api/problem";
 import type { components } from "../../api/schema";
 import { meQuery, rememberSignedIn } from "../../api/session";
@@ -37,10 +37,7 @@ function useOpenSession(
   const mutation = useMutation({
     mutationFn: (credentials: Credentials) => body(send(credentials)),
     onSuccess: ({ user }) => {
-      rememberSignedIn(true);
-      // What the last account saw is not for this one.
-      queries.clear();
-      queries.setQueryData(meQuery.queryKey, user);
+      become(queries, user);
       goTo("/");
     },
   });
@@ -55,10 +52,13 @@ export function useSignOut() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: () => done(api.POST("/api/auth/logout")),
-    onSuccess: () => {
-      rememberSignedIn(false);
-      queries.setQueryData(meQuery.queryKey, null);
-      queries.removeQueries({ predicate: (query) => query.queryKey[0] !== meQuery.queryKey[0] });
-    },
+    onSuccess: () => become(queries, null),
   });
+}
+
+/** Changes who is signed in. The answer to "who am I" stays where the page looks for it; the rest was for the last account. */
+function become(queries: QueryClient, user: User | null) {
+  rememberSignedIn(user !== null);
+  queries.setQueryData(meQuery.queryKey, user);
+  queries.removeQueries({ predicate: (query) => query.queryKey[0] !== meQuery.queryKey[0] });
 }

@@ -59,6 +59,8 @@ export function installEars({ block, rate }) {
 
 /** Also runs inside a page: the microphone is the sound in the WAV file whose base64 is `wav`, played round and round. */
 export function installMicrophone({ wav, rate }) {
+  // Blank pages have no devices.
+  if (!navigator.mediaDevices) return;
   navigator.mediaDevices.getUserMedia = async () => {
     const context = new AudioContext({ sampleRate: rate });
     const bytes = Uint8Array.from(atob(wav), (letter) => letter.charCodeAt(0));

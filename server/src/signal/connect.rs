@@ -170,14 +170,14 @@ fn admit(
         None => return Err(Refusal::NoGrant),
     };
     let grant = claims.video.take().ok_or(Refusal::NoGrant)?;
-    if !grant.room_join {
-        return Err(Refusal::MayNotJoin);
-    }
     let request = match query.get("join_request").filter(|parameter| !parameter.is_empty()) {
         Some(parameter) => Some(decode_join_request(parameter)?),
         None if door == Door::V1 => return Err(Refusal::NoJoinRequest),
         None => None,
     };
+    if !grant.room_join {
+        return Err(Refusal::MayNotJoin);
+    }
     check_names(&claims, &grant)?;
     let extra_addresses = reached_addresses(headers, peer);
     let resumes = request.as_ref().map_or_else(|| query.is_set("reconnect"), |request| request.reconnect);
@@ -185,9 +185,6 @@ fn admit(
         Some(request) => from_join_request(request, claims, grant)?,
         None => from_query(&query, claims, grant)?,
     };
-    if let Some(excess) = excess(&intent.claims) {
-        return Err(Refusal::TooLong(excess));
-    }
     Ok(if resumes {
         Admission::Resume
     } else {
@@ -272,7 +269,7 @@ fn describe(
         claims.metadata = metadata;
     }
     claims.attributes.extend(attributes.into_iter().filter(|(_, value)| !value.is_empty()));
-    Ok(())
+    excess(claims).map_or(Ok(()), |excess| Err(Refusal::TooLong(excess)))
 }
 
 fn read_attributes(parameter: &str) -> Option<BTreeMap<String, String>> {

@@ -54,7 +54,8 @@ export class BrowserVoice implements VoiceClient {
   constructor(requestTicket: RequestTicket) {
     this.#requestTicket = requestTicket;
     this.#snapshot = this.#takeSnapshot();
-    setLogLevel(LogLevel.error);
+    // It logs the end of a deleted channel as errors. What matters of it arrives as an event or a rejection.
+    setLogLevel(LogLevel.silent);
   }
 
   snapshot(): VoiceSnapshot {
@@ -291,9 +292,10 @@ export class BrowserVoice implements VoiceClient {
     const silence = new SilenceWatch();
     this.#meters.watch(OWN_METER, track.mediaStreamTrack, (level, now) => {
       // A muted track is all zeros by definition.
-      if (this.#controls.muted) return silence.reset();
+      if (this.#controls.muted) return;
       this.#setSpeaking(this.#ownId(), detector.hear(level, now));
-      this.#setSilent(silence.hear(level, now));
+      // `muted` of a track is the system's doing, not ours.
+      this.#setSilent(track.mediaStreamTrack.muted || silence.hear(level, now));
     });
   }
 

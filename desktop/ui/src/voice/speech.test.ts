@@ -38,10 +38,11 @@ describe("silence watch", () => {
     expect(watch.hear(ZERO, 4_040)).toBe(true);
   });
 
-  test("lets any noise pass for a working microphone", () => {
+  test("lets any noise pass for a working microphone, and zeros after it for a noise gate", () => {
     const watch = new SilenceWatch();
     watch.hear(ZERO, 0);
     watch.hear(NOISE, 3_000);
     expect(watch.hear(ZERO, 4_040)).toBe(false);
+    expect(watch.hear(ZERO, 60_000)).toBe(false);
   });
 });

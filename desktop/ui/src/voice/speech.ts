@@ -7,7 +7,7 @@ const SPEECH_START = -48;
 const SPEECH_END = -54;
 /** How long the ring outlives the last sound, in milliseconds: pauses between words are shorter. */
 const HOLD = 250;
-/** A microphone that delivers nothing but zeros for this long, in milliseconds, is switched off somewhere. */
+/** A microphone that has delivered nothing but zeros for this long, in milliseconds, is switched off somewhere. */
 const SILENCE_LIMIT = 4_000;
 
 /** Turns levels into "speaks" and "is quiet", at once on the way up and after a hold on the way down. */
@@ -23,17 +23,17 @@ export class SpeechDetector {
   }
 }
 
-/** Tells a quiet room (some noise is always there) from a microphone that is off. */
+/**
+ * Tells a quiet room (some noise is always there) from a microphone that is off. Once anything was heard the microphone
+ * works, and zeros are the doing of a noise gate.
+ */
 export class SilenceWatch {
-  #zeroSince: number | null = null;
+  #openSince: number | null = null;
+  #works = false;
 
   hear(level: Level, now: number): boolean {
-    if (level.peak > 0) this.#zeroSince = null;
-    else this.#zeroSince ??= now;
-    return this.#zeroSince !== null && now - this.#zeroSince > SILENCE_LIMIT;
-  }
-
-  reset() {
-    this.#zeroSince = null;
+    this.#openSince ??= now;
+    this.#works ||= level.peak > 0;
+    return !this.#works && now - this.#openSince > SILENCE_LIMIT;
   }
 }

@@ -52,7 +52,10 @@ fn data_error(path: &str, cause: &serde_json::Error) -> ApiError {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     match missing {
         Some(field) => ApiError::validation(field, format!("{field} is missing; add it")),
-        None if path == "." => ApiError::malformed_body(format!("the body does not fit: {message}")),
+        // The whole body, or an item of a body that is a list.
+        None if path == "." || path.starts_with('[') => {
+            ApiError::malformed_body(format!("the body does not fit: {message}"))
+        }
         None => ApiError::validation(path, format!("{path} does not fit: {message}")),
     }
 }

@@ -20,6 +20,9 @@ pub async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
         return ApiError::method_not_allowed().into_response();
     }
     let path = uri.path().trim_start_matches('/');
+    if path == "api" || path.starts_with("api/") {
+        return ApiError::not_found().into_response();
+    }
     if let Some(file) = Files::get(path) {
         return answer(path, file, &headers);
     }

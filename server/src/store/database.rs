@@ -44,7 +44,8 @@ pub struct Database {
 struct Shared {
     writer: mpsc::Sender<Job>,
     readers: mpsc::Sender<Job>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    writing: Mutex<Option<JoinHandle<()>>>,
+    reading: Mutex<Vec<JoinHandle<()>>>,
 }
 
 enum Job {
@@ -59,13 +60,14 @@ impl Database {
         let mut connection = connect(path)?;
         migrations::run(&mut connection, path)?;
         let (writer, jobs) = mpsc::channel();
-        let mut threads = vec![spawn("db-write", connection, Arc::new(Mutex::new(jobs)))?];
+        let writing = spawn("db-write", connection, Arc::new(Mutex::new(jobs)))?;
         let (readers, jobs) = mpsc::channel();
         let jobs = Arc::new(Mutex::new(jobs));
-        for _ in 0..READERS {
-            threads.push(spawn("db-read", connect(path)?, Arc::clone(&jobs))?);
-        }
-        Ok(Self { shared: Arc::new(Shared { writer, readers, threads: Mutex::new(threads) }) })
+        let reading = (0..READERS)
+            .map(|_| spawn("db-read", connect(path)?, Arc::clone(&jobs)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (writing, reading) = (Mutex::new(Some(writing)), Mutex::new(reading));
+        Ok(Self { shared: Arc::new(Shared { writer, readers, writing, reading }) })
     }
 
     /// Runs `work` in a read transaction: everything in it sees one state.
@@ -95,12 +97,17 @@ impl Database {
     /// Lets the jobs under way finish and closes the file, which folds the write-ahead log into it. Blocks; later
     /// calls of the other methods fail with [`StoreError::Closed`].
     pub fn close(&self) {
-        let mut threads = self.shared.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reading = self.shared.reading.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..READERS {
             let _ = self.shared.readers.send(Job::Stop);
         }
+        for thread in reading.drain(..) {
+            let _ = thread.join();
+        }
+        // The last connection folds the log into the file. Of two that close at once, neither is the last.
         let _ = self.shared.writer.send(Job::Stop);
-        for thread in threads.drain(..) {
+        let writing = self.shared.writing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = writing {
             let _ = thread.join();
         }
     }

@@ -378,12 +378,14 @@ export class BrowserVoice implements VoiceClient {
   #person(person: Participant): CallPerson {
     const own = person.isLocal;
     const open = this.#microphone.state === "live" || this.#microphone.state === "silent";
+    const muted = own ? this.#controls.muted || !open : !person.isMicrophoneEnabled;
     return {
       userId: person.identity,
       name: person.name || person.identity,
-      muted: own ? this.#controls.muted || !open : !person.isMicrophoneEnabled,
+      muted,
       deafened: own ? this.#controls.deafened : isDeafened(person),
-      speaking: this.#speaking.has(person.identity),
+      // The hold after the last sound ends with the mute.
+      speaking: !muted && this.#speaking.has(person.identity),
     };
   }
 }

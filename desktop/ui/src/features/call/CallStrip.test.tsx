@@ -15,6 +15,11 @@ test("a failed call says why, offers another try and can be put away", async () 
   expect(onLeave).toHaveBeenCalledOnce();
 });
 
+test("a channel that is gone is not offered again", () => {
+  show({ state: "failed", channelId: "c1", problem: { code: "channel_deleted" } });
+  expect(screen.queryByRole("button", { name: "Try again" })).toBeNull();
+});
+
 test("a reconnecting call counts the seconds and can be left", async () => {
   const { onLeave } = show({ state: "reconnecting", channelId: "c1", since: Date.now() - 4_200 });
   expect(screen.getByText("Reconnecting (4 s)")).toBeTruthy();

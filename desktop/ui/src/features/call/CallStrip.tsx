@@ -1,6 +1,7 @@
 import { PhoneOff, Radio, TriangleAlert, X } from "lucide-react";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
+import type { ProblemCode } from "../../api/problem";
 import { Button } from "../../components/Button";
 import { classes } from "../../components/classes";
 import { IconButton } from "../../components/IconButton";
@@ -17,6 +18,9 @@ export type CallStripProps = {
   onLeave: () => void;
   onRetry: (channelId: string) => void;
 };
+
+/** There is no channel left to try. */
+const GONE: ReadonlySet<ProblemCode> = new Set(["channel_deleted", "channel_not_found"]);
 
 /** How the call stands, above one's own panel. Always in the page, so that changes are read out. */
 export function CallStrip(props: CallStripProps) {
@@ -71,9 +75,11 @@ function State({ call, channelName, onLeave, onRetry }: CallStripProps) {
             problem={call.problem}
             className="mt-2"
             actions={
-              <Button variant="plain" className="h-8" onClick={() => onRetry(call.channelId)}>
-                {t("action.tryAgain")}
-              </Button>
+              !GONE.has(call.problem.code) && (
+                <Button className="h-8" onClick={() => onRetry(call.channelId)}>
+                  {t("action.tryAgain")}
+                </Button>
+              )
             }
           />
         </>

@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
-import type { Problem } from "../../api/problem";
+import type { Problem, ProblemCode } from "../../api/problem";
 import { Notice } from "../../components/Notice";
 
 export type ProblemNoticeProps = {
@@ -9,6 +9,20 @@ export type ProblemNoticeProps = {
   actions?: ReactNode;
   className?: string;
 };
+
+/** Codes that cover many causes: only the words that came with them say which. */
+const VAGUE: ReadonlySet<ProblemCode> = new Set([
+  "validation_failed",
+  "malformed_body",
+  "internal",
+  "unexpected_answer",
+  "voice_unreachable",
+  "voice_refused",
+  "no_route",
+  "browser_unsupported",
+  "microphone_failed",
+  "microphone_not_sent",
+]);
 
 /** A failure as people need it: what happened, what to do, and a code to ask about. */
 export function ProblemNotice({ problem, tone = "danger", actions, className }: ProblemNoticeProps) {
@@ -21,7 +35,9 @@ export function ProblemNotice({ problem, tone = "danger", actions, className }: 
           ? t(`problems.${problem.code}.next`)
           : t("problem.retryIn", { seconds: problem.retryAfter })}
       </p>
-      {problem.detail && <p className="mt-1 text-xs break-words text-soft">{problem.detail}</p>}
+      {problem.detail && VAGUE.has(problem.code) && (
+        <p className="mt-1 text-xs break-words text-soft">{problem.detail}</p>
+      )}
       <p className="mt-1 font-mono text-[0.72rem] text-soft">{t("problem.code", { code: problem.code })}</p>
     </Notice>
   );

@@ -256,6 +256,8 @@ impl DtlsSession {
                     None => return self.end(DtlsEvent::Failed),
                 },
                 Output::CloseNotify => self.end(DtlsEvent::Closed),
+                // The keys come in one step with the end of the handshake. A peer that speaks no SRTP is not one of ours.
+                Output::Timeout(_) if self.is_finished_without_keys() => return self.end(DtlsEvent::Failed),
                 Output::Timeout(at) => {
                     self.deadline = Some(at);
                     return;
@@ -264,6 +266,10 @@ impl DtlsSession {
                 _ => return self.end(DtlsEvent::Failed),
             }
         }
+    }
+
+    fn is_finished_without_keys(&self) -> bool {
+        matches!(&self.state, State::Handshaking { progress, .. } if progress.is_finished)
     }
 
     fn split_keys(&self, material: &[u8], profile: dimpl::SrtpProfile) -> Option<SrtpKeys> {

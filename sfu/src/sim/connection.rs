@@ -8,8 +8,8 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::Datagram;
-use super::description::{Local, Remote};
-use super::hearing::Utterance;
+use super::description::{Local, OPUS, RED, Remote};
+use super::hearing::{Utterance, decode_red};
 use crate::Ssrc;
 use crate::rtp::rtcp::{Compound, CompoundWriter, RtcpItem};
 use crate::rtp::srtp::{DtlsRole, Inbound, Outbound};
@@ -34,8 +34,9 @@ pub(super) struct Connection {
     pub(super) address: SocketAddr,
     /// Ask for what is lost.
     pub(super) repairs: bool,
-    /// What arrived, under the track that the description gives for it.
-    pub(super) heard: Vec<(String, Utterance, RtpTime)>,
+    /// Understand RED, and say so.
+    pub(super) red: bool,
+    pub(super) heard: Vec<Heard>,
     /// Packets of no announced SSRC, and those that are no utterance.
     pub(super) unexpected: u64,
     /// Sender and receiver reports received.
@@ -51,6 +52,17 @@ pub(super) struct Connection {
     reporter: Ssrc,
     report_at: Instant,
     repair_at: Option<Instant>,
+}
+
+/// A packet that arrived.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// The track that the description gives for it.
+    pub(super) track: String,
+    pub(super) utterance: Utterance,
+    pub(super) timestamp: RtpTime,
+    /// It came with the one before it.
+    pub(super) is_redundant: bool,
 }
 
 /// A track that arrives.
@@ -74,6 +86,7 @@ impl Connection {
         Self {
             address,
             repairs: true,
+            red: false,
             heard: Vec::new(),
             unexpected: 0,
             reports: 0,
@@ -92,7 +105,11 @@ impl Connection {
     }
 
     pub(super) fn local(&self) -> Local<'_> {
-        Local { credentials: self.transport.local_credentials(), fingerprint: &self.fingerprint }
+        Local {
+            credentials: self.transport.local_credentials(),
+            fingerprint: &self.fingerprint,
+            red: self.red,
+        }
     }
 
     pub(super) fn claim_fingerprint(&mut self, fingerprint: &str) {
@@ -166,9 +183,12 @@ impl Connection {
         // What the network repeats, SRTP refuses; what cannot be opened was not for us.
         let Ok(opened) = inbound.open_rtp(packet) else { return };
         let view = RtpView::parse(&packet[..opened.len]).expect("authentic packets are well-formed");
-        let (Some(stream), Some(utterance)) =
-            (self.streams.get_mut(&view.header.ssrc), Utterance::decode(view.payload))
-        else {
+        let blocks = match view.header.payload_type.0 {
+            OPUS => Utterance::decode(view.payload).map(|utterance| vec![utterance]),
+            RED if self.red => decode_red(view.payload),
+            _ => None,
+        };
+        let (Some(stream), Some(blocks)) = (self.streams.get_mut(&view.header.ssrc), blocks) else {
             self.unexpected += 1;
             return;
         };
@@ -177,7 +197,13 @@ impl Connection {
         if self.repairs && !stream.missing.is_empty() {
             self.repair_at.get_or_insert(now);
         }
-        self.heard.push((stream.track.clone(), utterance, view.header.timestamp));
+        let &utterance = blocks.last().expect("RED has a primary block");
+        self.heard.push(Heard {
+            track: stream.track.clone(),
+            utterance,
+            timestamp: view.header.timestamp,
+            is_redundant: blocks.len() > 1,
+        });
     }
 
     fn handle_rtcp(&mut self, packet: &mut [u8], now: Instant) {

@@ -9,6 +9,8 @@ use crate::transport::IceCredentials;
 
 /// Opus as the client numbers it.
 pub(super) const OPUS: u8 = 111;
+/// RED (RFC 2198) as the client numbers it.
+pub(super) const RED: u8 = 63;
 /// The audio level (RFC 6464) as the client numbers it.
 pub(super) const AUDIO_LEVEL: u8 = 1;
 
@@ -30,6 +32,8 @@ pub(super) enum Purpose {
 pub(super) struct Local<'a> {
     pub(super) credentials: &'a IceCredentials,
     pub(super) fingerprint: &'a str,
+    /// Understands RED.
+    pub(super) red: bool,
 }
 
 /// What the other side described.
@@ -169,13 +173,16 @@ pub(super) fn answer(local: &Local<'_>, offer: &Remote, version: u64) -> String 
     let mut sdp = session(version, offer.sections.iter().map(|section| section.mid.as_str()));
     for section in &offer.sections {
         let protocol = if section.kind == "application" { "UDP/DTLS/SCTP" } else { "UDP/TLS/RTP/SAVPF" };
-        line(&mut sdp, format_args!("m={} 9 {protocol} {}", section.kind, section.formats));
+        let is_wanted = |format: &&str| local.red || **format != RED.to_string();
+        let formats: Vec<&str> = section.formats.split(' ').filter(is_wanted).collect();
+        line(&mut sdp, format_args!("m={} 9 {protocol} {}", section.kind, formats.join(" ")));
         transport(&mut sdp, local, &section.mid, "active");
         if section.kind == "audio" {
             let direction = if section.direction == "sendonly" { "recvonly" } else { "inactive" };
             line(&mut sdp, format_args!("a={direction}\r\na=rtcp-mux"));
         }
-        for formatting in &section.formatting {
+        let of_red = format!(":{RED} ");
+        for formatting in section.formatting.iter().filter(|line| local.red || !line.contains(&of_red)) {
             line(&mut sdp, format_args!("a={formatting}"));
         }
     }
@@ -191,17 +198,21 @@ fn session<'a>(version: u64, mids: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn audio(sdp: &mut String, local: &Local<'_>, mid: &str, direction: &str) {
-    line(sdp, format_args!("m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}"));
+    let red = if local.red { format!(" {RED}") } else { String::new() };
+    line(sdp, format_args!("m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}{red}"));
     transport(sdp, local, mid, "actpass");
     line(sdp, format_args!("a=extmap:{AUDIO_LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level"));
     line(sdp, format_args!("a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid"));
     line(sdp, format_args!("a={direction}\r\na=rtcp-mux\r\na=rtcp-rsize"));
     line(sdp, format_args!("a=rtpmap:{OPUS} opus/48000/2\r\na=rtcp-fb:{OPUS} nack"));
     line(sdp, format_args!("a=fmtp:{OPUS} minptime=10;useinbandfec=1"));
+    if local.red {
+        line(sdp, format_args!("a=rtpmap:{RED} red/48000/2\r\na=fmtp:{RED} {OPUS}/{OPUS}"));
+    }
 }
 
 fn transport(sdp: &mut String, local: &Local<'_>, mid: &str, setup: &str) {
-    let Local { credentials: IceCredentials { ufrag, pwd }, fingerprint } = local;
+    let Local { credentials: IceCredentials { ufrag, pwd }, fingerprint, .. } = local;
     line(sdp, format_args!("c=IN IP4 0.0.0.0"));
     line(sdp, format_args!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=ice-options:trickle"));
     line(sdp, format_args!("a=fingerprint:sha-256 {fingerprint}\r\na=setup:{setup}\r\na=mid:{mid}"));

@@ -41,6 +41,40 @@ impl Utterance {
     }
 }
 
+/// RED with one redundant block (RFC 2198 §3): the packet before, where there is one, then this one.
+pub(super) fn encode_red(opus: u8, before: Option<Utterance>, now: Utterance) -> Vec<u8> {
+    let mut payload = Vec::new();
+    if let Some(before) = before {
+        let offset = now.spoken.0.wrapping_sub(before.spoken.0);
+        let block = 1 << 31 | u32::from(opus) << 24 | offset << 10 | PAYLOAD_LEN as u32;
+        payload.extend(block.to_be_bytes());
+    }
+    payload.push(opus);
+    payload.extend(before.into_iter().flat_map(Utterance::encode));
+    payload.extend(now.encode());
+    payload
+}
+
+/// The blocks of a RED payload, oldest first.
+pub(super) fn decode_red(payload: &[u8]) -> Option<Vec<Utterance>> {
+    let mut lengths = Vec::new();
+    let mut rest = payload;
+    while rest.first()? & 0x80 != 0 {
+        let (&[_, _, high, low], after) = rest.split_first_chunk()?;
+        lengths.push(usize::from(high & 0x03) << 8 | usize::from(low));
+        rest = after;
+    }
+    let mut blocks = rest.get(1..)?;
+    let mut utterances = Vec::new();
+    for length in lengths {
+        let (block, after) = blocks.split_at_checked(length)?;
+        utterances.push(Utterance::decode(block)?);
+        blocks = after;
+    }
+    utterances.push(Utterance::decode(blocks)?);
+    Some(utterances)
+}
+
 /// What one peer has heard of one track.
 #[derive(Clone, Debug, Default)]
 pub struct Hearing {
@@ -50,6 +84,8 @@ pub struct Hearing {
     pub repeated: u64,
     /// Packets whose distance on the clock from the first is not what the speaker gave them.
     pub out_of_time: u64,
+    /// Packets that came as RED, with what came before them.
+    pub redundant: u64,
     numbers: Vec<u64>,
     extent: Option<Extent>,
 }
@@ -63,7 +99,8 @@ struct Extent {
 }
 
 impl Hearing {
-    pub(super) fn note(&mut self, utterance: Utterance, heard: RtpTime) {
+    pub(super) fn note(&mut self, utterance: Utterance, heard: RtpTime, is_redundant: bool) {
+        self.redundant += u64::from(is_redundant);
         let Utterance { number, spoken, .. } = utterance;
         let clock_offset = heard.0.wrapping_sub(spoken.0);
         let extent = self.extent.get_or_insert(Extent { first: number, last: number, clock_offset });
@@ -98,12 +135,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn red_carries_the_packet_before() {
+        let [before, now] =
+            [1, 2].map(|number| Utterance { track: TrackKey(1), number, spoken: RtpTime(960 * number) });
+        assert_eq!(decode_red(&encode_red(111, Some(before), now)), Some(vec![before, now]));
+        assert_eq!(decode_red(&encode_red(111, None, now)), Some(vec![now]));
+        assert_eq!(decode_red(&[0x80]), None);
+    }
+
+    #[test]
     fn an_account_tells_losses_from_repeats() {
         let mut hearing = Hearing::default();
         for number in [3, 4, 6, 4] {
             let utterance = Utterance { track: TrackKey(1), number, spoken: RtpTime(960 * number) };
             assert_eq!(Utterance::decode(&utterance.encode()), Some(utterance));
-            hearing.note(utterance, RtpTime(960 * number + 77));
+            hearing.note(utterance, RtpTime(960 * number + 77), false);
         }
         assert_eq!((hearing.packets, hearing.repeated, hearing.missing(), hearing.out_of_time), (3, 1, 1, 0));
     }

@@ -26,6 +26,7 @@ pub struct Meeting {
     identity: Identity,
     people: BTreeMap<ParticipantKey, Person>,
     next_key: u64,
+    red: bool,
     failures: Vec<(ParticipantKey, FailReason)>,
     subscribed: Vec<(TrackKey, ParticipantKey)>,
     /// Who is speaking, as the speaker lists have it.
@@ -69,6 +70,7 @@ impl Meeting {
             identity: Identity::generate().expect("an identity"),
             people: BTreeMap::new(),
             next_key: 1,
+            red: false,
             failures: Vec::new(),
             subscribed: Vec::new(),
             speaking: BTreeMap::new(),
@@ -93,6 +95,11 @@ impl Meeting {
         self.world.now()
     }
 
+    /// Whether clients that join from now on understand RED. They do not from the start.
+    pub fn set_red(&mut self, red: bool) {
+        self.red = red;
+    }
+
     /// A client joins, hears everybody in the room, and says nothing.
     pub fn join(&mut self, room: RoomKey, mode: ConnectionMode) -> ParticipantKey {
         let participant = self.enter(room, mode);
@@ -104,7 +111,8 @@ impl Meeting {
         let key = ParticipantKey(self.fresh_key());
         let [high, low] = u16::try_from(key.0).expect("a test has few clients").to_be_bytes();
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 1, high, low)), 40_000);
-        let peer = Peer::new(mode, &self.identity, address, key.0, self.world.now());
+        let mut peer = Peer::new(mode, &self.identity, address, key.0, self.world.now());
+        peer.set_red(self.red);
         let node = self.world.add(Member::Peer(Box::new(peer)));
         self.people.insert(key, Person { node, room, mode, track: None });
         let spec = JoinSpec {
@@ -160,7 +168,7 @@ impl Meeting {
             label: track_label(track),
             muted: false,
             microphone: true,
-            red: false,
+            red: true,
             stereo: false,
             dtx: true,
         };

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::connection::Connection;
+use super::connection::{Connection, Heard};
 use super::description::{self, Purpose, Remote};
-use super::hearing::{Hearing, Utterance};
+use super::hearing::{Hearing, Utterance, encode_red};
 use super::{Datagram, Node};
 use crate::net::ConnectionMode;
 use crate::rtp::srtp::DtlsRole;
@@ -49,6 +49,9 @@ struct Microphone {
     index: ExtSeq,
     timestamp: RtpTime,
     number: u32,
+    /// The server would rather have RED.
+    sends_red: bool,
+    before: Option<Utterance>,
 }
 
 impl Peer {
@@ -91,6 +94,13 @@ impl Peer {
         }
     }
 
+    /// Understands RED, and sends it where the server would rather have it. It does not from the start.
+    pub fn set_red(&mut self, red: bool) {
+        for connection in self.connections_mut() {
+            connection.red = red;
+        }
+    }
+
     /// Asks for what is lost, or does not. It does from the start.
     pub fn set_repairs(&mut self, repairs: bool) {
         for connection in self.connections_mut() {
@@ -112,6 +122,8 @@ impl Peer {
             index: ExtSeq(u64::from(self.rng.random_range(65_000..=u16::MAX))),
             timestamp: RtpTime(self.rng.random()),
             number: 0,
+            sends_red: false,
+            before: None,
         });
     }
 
@@ -169,6 +181,12 @@ impl Peer {
         assert_eq!(remote.sections.len(), self.purposes.len(), "an answer has the offer's sections");
         let role = if remote.setup == "active" { DtlsRole::Server } else { DtlsRole::Client };
         self.publisher.set_remote(&remote, role, now);
+        if let Some(microphone) = &mut self.microphone {
+            let speaking = |purpose: &Purpose| matches!(purpose, Purpose::Speak { ssrc, .. } if *ssrc == microphone.ssrc);
+            let section = self.purposes.iter().position(speaking).map(|at| &remote.sections[at]);
+            let preferred = section.and_then(|section| section.formats.split(' ').next());
+            microphone.sends_red = preferred == Some(&description::RED.to_string());
+        }
     }
 
     /// Answers an offer on its second connection.
@@ -234,9 +252,9 @@ impl Peer {
 
     fn take_heard(&mut self) {
         for connection in std::iter::once(&mut self.publisher).chain(&mut self.subscriber) {
-            for (label, utterance, heard) in connection.heard.drain(..) {
-                if label == track_label(utterance.track) {
-                    self.heard.entry(utterance.track).or_default().note(utterance, heard);
+            for Heard { track, utterance, timestamp, is_redundant } in connection.heard.drain(..) {
+                if track == track_label(utterance.track) {
+                    self.heard.entry(utterance.track).or_default().note(utterance, timestamp, is_redundant);
                 } else {
                     self.misdelivered += 1;
                 }
@@ -255,17 +273,23 @@ impl Peer {
         let index = microphone.index;
         microphone.index = ExtSeq(index.0 + 1);
         microphone.number += 1;
+        let utterance =
+            Utterance { track: microphone.track, number: microphone.number - 1, spoken: timestamp };
+        let before = microphone.before.replace(utterance);
+        let (payload_type, payload) = if microphone.sends_red {
+            (description::RED, encode_red(description::OPUS, before, utterance))
+        } else {
+            (description::OPUS, utterance.encode().to_vec())
+        };
         let header = RtpHeader {
-            payload_type: PayloadType(description::OPUS),
+            payload_type: PayloadType(payload_type),
             marker: microphone.number == 1,
             seq: index.seq(),
             timestamp,
             ssrc: microphone.ssrc,
         };
-        let utterance =
-            Utterance { track: microphone.track, number: microphone.number - 1, spoken: timestamp };
         let level = Extension { id: description::AUDIO_LEVEL, value: &[0x80 | microphone.level] };
-        self.publisher.send_rtp(&header, index, level, &utterance.encode());
+        self.publisher.send_rtp(&header, index, level, &payload);
     }
 }
 

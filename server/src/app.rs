@@ -86,7 +86,7 @@ impl App {
 
         let (reports, presence) = mpsc::unbounded_channel();
         let directory = Arc::new(Directory(database.clone()));
-        let rooms = Rooms::new(signal_config(&config, &keys), handle.clone(), directory, reports);
+        let rooms = Rooms::new(signal_config(&keys), handle.clone(), directory, reports);
         let now = ambient::now().wall;
         // The clock tells one start from the next; two within a millisecond do not happen.
         let events = EventHub::new(now.0.unsigned_abs());
@@ -270,9 +270,9 @@ fn start_media(config: &Config, bind: IpAddr) -> Result<(MediaHandle, Media), St
     }
 }
 
-fn signal_config(config: &Config, keys: &ApiKeyPair) -> SignalConfig {
+fn signal_config(keys: &ApiKeyPair) -> SignalConfig {
     let pairs = vec![(keys.key.clone(), keys.secret.clone())];
-    SignalConfig { dev: config.dev, ..SignalConfig::new(pairs) }
+    SignalConfig::new(pairs)
 }
 
 fn api_keys(pair: ApiKeyPair) -> ApiKeys {

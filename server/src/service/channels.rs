@@ -212,7 +212,7 @@ impl ChannelDirectory for Directory {
                 .inspect_err(|error| tracing::error!(%error, "looking up a channel failed"))
                 .ok()
                 .flatten()?;
-            Some(ChannelLimits { max_participants: channel.max_participants, name: channel.name })
+            Some(ChannelLimits { max_participants: channel.max_participants })
         }
         .boxed()
     }

@@ -77,13 +77,13 @@ enum Answered {
 }
 
 pub(super) struct Actor {
-    pub(super) room: Room,
-    pub(super) media: RoomHandle,
-    pub(super) events: mpsc::UnboundedReceiver<Event>,
-    pub(super) inbox: mpsc::Receiver<RoomMessage>,
-    pub(super) presence: Arc<PresenceBoard>,
+    room: Room,
+    media: RoomHandle,
+    events: mpsc::UnboundedReceiver<Event>,
+    inbox: mpsc::Receiver<RoomMessage>,
+    presence: Arc<PresenceBoard>,
     /// Read by the registry.
-    pub(super) occupancy: Arc<AtomicUsize>,
+    occupancy: Arc<AtomicUsize>,
     answers: FuturesOrdered<Pin<Box<dyn Future<Output = Answered> + Send>>>,
     sockets: BTreeMap<ParticipantKey, mpsc::Sender<ToSocket>>,
     /// Sockets that have been told to close.

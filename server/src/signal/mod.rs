@@ -29,8 +29,6 @@ pub struct SignalConfig {
     pub api_keys: Vec<(String, String)>,
     /// Banter's own version, shown to clients as debugging information.
     pub version: String,
-    /// Development mode.
-    pub dev: bool,
     /// How long a room waits for its first participant.
     pub empty_timeout: Duration,
     /// How long a room stays after its last participant has left, so that one who comes back finds it unchanged.
@@ -42,7 +40,6 @@ impl SignalConfig {
         Self {
             api_keys,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            dev: false,
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
         }
@@ -61,7 +58,6 @@ pub enum CloseReason {
 pub struct ChannelLimits {
     /// People inside at the same time; 0 means any number.
     pub max_participants: u32,
-    pub name: String,
 }
 
 /// Asked at each join: is the room a channel, and what is its limit?

@@ -78,8 +78,7 @@ impl Drop for Server {
 impl ChannelDirectory for Channels {
     fn channel(&self, id: &str) -> BoxFuture<'_, Option<ChannelLimits>> {
         let channels = self.0.lock().expect("no test panics with it");
-        let limits =
-            channels.get(id).map(|&max_participants| ChannelLimits { max_participants, name: id.into() });
+        let limits = channels.get(id).map(|&max_participants| ChannelLimits { max_participants });
         ready(limits).boxed()
     }
 }

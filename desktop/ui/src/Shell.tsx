@@ -34,14 +34,14 @@ export function Shell({ me }: { me: User }) {
   return (
     <div className="flex h-full">
       <div className="flex h-full w-full shrink-0 flex-col bg-side md:w-72 md:border-r md:border-line">
-        <div className="flex h-14 shrink-0 items-center justify-between pr-2 pl-4">
+        <header className="flex h-14 shrink-0 items-center justify-between pr-2 pl-4">
           <Logo className="text-base" />
           {canManage(me) && (
             <IconButton label={t("invites.create")} onClick={() => setDialog("invite")} data-testid="invite-create">
               <UserPlus />
             </IconButton>
           )}
-        </div>
+        </header>
         {lost && (
           <Notice tone="warn" className="mx-2 mb-2" data-testid="stream-lost">
             {t("stream.lost")}

@@ -18,7 +18,8 @@ export function Stage({ me, channels }: StageProps) {
 
   const people = peopleIn(channel, voice);
   return (
-    <main aria-label={t("call.region")} className="flex min-w-0 flex-1 flex-col overflow-y-auto">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: it holds nothing to focus, and must scroll by keyboard all the same
+    <main aria-label={t("call.region")} tabIndex={0} className="flex min-w-0 flex-1 flex-col overflow-y-auto">
       <header className="flex items-center gap-3 border-b border-line px-6 py-3.5">
         <Volume2 aria-hidden className="size-5 shrink-0 text-accent" />
         <div className="min-w-0">

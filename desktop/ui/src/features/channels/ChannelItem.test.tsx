@@ -31,7 +31,7 @@ test("shows who is inside before one joins, with their state", () => {
 
 test("a click joins", async () => {
   const { voice } = show(member);
-  await userEvent.click(screen.getByRole("button", { name: "Join Lobby" }));
+  await userEvent.click(screen.getByRole("button", { name: "Join Lobby, 1 of 2 inside" }));
   expect(voice.snapshot().call).toEqual({ state: "connecting", channelId: "c1" });
   expect(screen.getByTestId("channel-c1").getAttribute("aria-current")).toBe("true");
 });

@@ -32,7 +32,7 @@ export function ChannelItem({ channel, me, onEdit, onDelete }: ChannelItemProps)
         <button
           type="button"
           onClick={() => client.join(channel.id)}
-          aria-label={t(here ? "channels.joined" : "channels.join", { name: channel.name })}
+          aria-label={t(here ? "channels.joined" : "channels.join", { name: channel.name, ...occupancy })}
           aria-current={here || undefined}
           title={channel.description ?? undefined}
           data-testid={`channel-${channel.id}`}
@@ -47,6 +47,7 @@ export function ChannelItem({ channel, me, onEdit, onDelete }: ChannelItemProps)
             {channel.name}
           </span>
           <span
+            aria-hidden
             className={classes(
               "text-xs tabular-nums",
               people.length >= channel.max_participants ? "text-danger" : "text-soft",

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::addresses;
 use crate::ambient;
 use crate::config::{ApiKeyPair, Config};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Lock, LockError};
 use crate::events::{self, EventHub};
 use crate::first_run::Welcome;
 use crate::http::{self, AppState, Site};
@@ -43,6 +43,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 pub struct App {
     config: Config,
     folder: DataDir,
+    lock: Lock,
     database: Database,
     state: AppState,
     rooms: Rooms,
@@ -58,6 +59,8 @@ pub struct App {
 pub enum StartError {
     #[error(transparent)]
     PortInUse(#[from] PortInUse),
+    #[error(transparent)]
+    Folder(#[from] LockError),
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
@@ -78,6 +81,8 @@ pub struct PortInUse {
 impl App {
     /// Binds every port, starts every part, and says so in `ports.json`.
     pub async fn start(config: Config, folder: DataDir, database: Database) -> Result<Self, StartError> {
+        let lock = folder.lock()?;
+        // Left by one that did not end in order.
         Ports::remove(&folder);
         let keys = config.api_keys.clone().context("there is no API key in the settings")?;
         let (listener, bind) = listen(&config)?;
@@ -126,7 +131,7 @@ impl App {
         if config.dev {
             tracing::warn!("development mode: the API secret is known to everybody");
         }
-        Ok(Self { config, folder, database, state, rooms, media, ending, serving, ports, setup_code })
+        Ok(Self { config, folder, lock, database, state, rooms, media, ending, serving, ports, setup_code })
     }
 
     /// The box for the operator, with a set-up link while there is no owner.
@@ -160,17 +165,20 @@ impl App {
     async fn shut_down(self) {
         tracing::info!("shutting down");
         self.ending.send_replace(true);
-        self.rooms.shutdown().await;
+        if tokio::time::timeout(DRAIN, self.rooms.shutdown()).await.is_err() {
+            tracing::warn!("some calls did not end in time and are cut off");
+        }
         let mut serving = self.serving;
         if !serving.is_finished() && tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
             tracing::warn!("some connections did not end in time and are cut off");
             serving.abort();
         }
-        let (media, database, folder) = (self.media, self.database, self.folder);
+        let (media, database, folder, lock) = (self.media, self.database, self.folder, self.lock);
         let closing = tokio::task::spawn_blocking(move || {
             media.shutdown();
             database.close();
             Ports::remove(&folder);
+            drop(lock);
         });
         if closing.await.is_err() {
             tracing::error!("closing the database panicked");

@@ -1,6 +1,6 @@
 //! The data folder: readable by its owner only, and so is every file in it that holds a secret.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,17 @@ impl DataDir {
         Ok(this)
     }
 
+    /// Claims the folder for a server: two of them would hand out each other's ports and miss each other's events. The
+    /// system gives it back when the process ends, however it ends.
+    pub fn lock(&self) -> Result<Lock, LockError> {
+        let file = private_file().create(true).append(true).open(self.0.join("banter.lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Taken(self.0.clone())),
+            Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
+        }
+    }
+
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -32,6 +43,23 @@ impl DataDir {
     pub fn ports_file(&self) -> PathBuf {
         self.0.join("ports.json")
     }
+}
+
+/// While it lives, no other server uses the folder.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error(
+        "another server runs on the data folder {}; stop it, or choose another folder with --data-dir",
+        .0.display()
+    )]
+    Taken(PathBuf),
+    #[error("the data folder cannot be locked: {0}")]
+    Io(#[from] std::io::Error),
 }
 
 pub fn database_in(folder: &Path) -> PathBuf {

@@ -83,6 +83,18 @@ async fn a_port_in_use_names_its_holder() {
 }
 
 #[tokio::test]
+async fn a_second_server_on_the_same_folder_is_refused() {
+    let server = Server::start().await;
+    let data = server.data();
+    let data = data.to_str().expect("UTF-8");
+    let arguments = ["serve", "--dev", "--port", "0", "--rtc-port-range", "0", "--data-dir", data];
+    let said = program::run(&arguments).failed(1);
+    assert!(said.contains("another server runs on the data folder"), "{said}");
+    server.stranger().get("/readyz").await.ok(200);
+    assert!(server.data().join("ports.json").exists(), "the first one goes on undisturbed");
+}
+
+#[tokio::test]
 async fn logs_are_json_where_no_person_reads_and_hold_no_secrets() {
     let server = Server::with(&["--dev", "--log", "trace"]).await;
     let code = server.setup_code().await;

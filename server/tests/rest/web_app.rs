@@ -44,7 +44,7 @@ async fn browsers_are_told_what_pages_may_do() {
         assert!(policy.contains(part), "{part:?} is missing: {policy}");
     }
     assert_eq!(page.header("x-content-type-options"), "nosniff");
-    assert_eq!(page.header("referrer-policy"), "no-referrer");
+    assert_eq!(page.header("referrer-policy"), "same-origin");
 }
 
 #[tokio::test]

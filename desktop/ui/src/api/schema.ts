@@ -164,6 +164,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/media": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the media workers have done since the start (admins): counts of datagrams and packets, each with its fate. */
+        get: operations["media_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/openapi.json": {
         parameters: {
             query?: never;
@@ -376,6 +393,18 @@ export interface components {
         LoginRequest: {
             password: string;
             username: string;
+        };
+        /** @description What the media workers have done since the start. */
+        MediaStatus: {
+            /** @description Packets by their fate: `due` is always the sum of `forwarded`, `late` and `unsendable`. */
+            core: {
+                [key: string]: number;
+            };
+            participants: number;
+            /** @description Datagrams between the program and the kernel. */
+            socket: {
+                [key: string]: number;
+            };
         };
         /** @description `event: participant_joined` and `participant_updated` */
         ParticipantEvent: {
@@ -991,6 +1020,44 @@ export interface operations {
             };
             /** @description `not_found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    media_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Counts over all workers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MediaStatus"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

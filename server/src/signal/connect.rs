@@ -26,6 +26,8 @@ const MAX_IDENTITY: usize = 256;
 const MAX_ROOM_NAME: usize = 256;
 /// Largest message that a client may send, in bytes.
 const MAX_MESSAGE: usize = 2 << 20;
+/// Bytes that every socket holds on to while nothing comes: most requests are smaller.
+const READ_BUFFER: usize = 2 << 10;
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 type Peer = Result<ConnectInfo<SocketAddr>, ExtensionRejection>;
@@ -124,7 +126,8 @@ async fn open(
     upgrade: Upgrade,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return StatusCode::NOT_FOUND.into_response() };
-    let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+    let upgrade =
+        upgrade.read_buffer_size(READ_BUFFER).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
     let peer = peer.ok().map(|ConnectInfo(peer)| peer);
     let admission = match admit(door, &rooms, query.as_deref(), &headers, peer) {
         Ok(admission) => admission,

@@ -102,6 +102,7 @@ fn people_come_and_go_in_any_order() {
                 _ if people.len() < 12 => {
                     let room = if rng.random_bool(0.7) { ROOM } else { OTHER_ROOM };
                     let mode = if rng.random_bool(0.6) { Single } else { Dual };
+                    meeting.set_red(rng.random_bool(0.5));
                     let somebody = meeting.join(room, mode);
                     if rng.random_bool(0.8) {
                         meeting.speak(somebody);

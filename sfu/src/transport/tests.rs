@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -357,6 +358,30 @@ proptest! {
     }
 
     #[test]
+    fn authentic_stun_with_anything_in_it_never_panics(
+        messages in proptest::collection::vec(
+            (
+                proptest::sample::select(vec![0x0001u16, 0x0011, 0x0101, 0x0111, 0x0003, 0x0016]),
+                any::<bool>(),
+                proptest::collection::vec((attribute_type(), proptest::collection::vec(any::<u8>(), 0..40)), 0..6),
+            ),
+            1..12,
+        ),
+        connected: bool,
+    ) {
+        let mut call = Call::new(Net::seeded(29));
+        if connected {
+            call.connect();
+        }
+        for (message_type, is_complete, attributes) in messages {
+            let message = call.authentic_stun(message_type, is_complete, &attributes);
+            call.inject(&message);
+            call.world.run_for(Duration::from_millis(30));
+        }
+        call.world.run_for(Duration::from_secs(1));
+    }
+
+    #[test]
     fn damaged_copies_of_real_datagrams_never_panic(
         damage in proptest::collection::vec((any::<usize>(), any::<usize>(), any::<u8>(), 0..60u64), 1..40),
     ) {
@@ -376,6 +401,22 @@ proptest! {
             call.world.run_for(Duration::from_millis(pause));
         }
     }
+}
+
+#[test]
+fn the_stun_that_tests_make_up_is_authentic() {
+    let mut call = Call::new(Net::seeded(30));
+    call.describe_to(SERVER);
+    let message = call.authentic_stun(0x0001, true, &[]);
+    call.inject(&message);
+    assert!(call.world.node(SERVER).has(|event| matches!(event, TransportEvent::Validated(_))));
+}
+
+/// Every attribute that ICE knows, and others.
+fn attribute_type() -> impl Strategy<Value = u16> {
+    let known = [0x0001, 0x0006, 0x0008, 0x0009, 0x000A, 0x0012, 0x0014, 0x0020, 0x0022, 0x0024, 0x0025];
+    let ice = [0x8022, 0x8028, 0x8029, 0x802A, 0xC057];
+    prop_oneof![proptest::sample::select([&known[..], &ice[..]].concat()), any::<u16>()]
 }
 
 const SERVER_ADDRESS: SocketAddr = address([10, 0, 0, 1], 50_000);
@@ -545,6 +586,40 @@ impl Call {
     fn inject(&mut self, bytes: &[u8]) {
         let datagram = Datagram { from: CLIENT_ADDRESS, to: SERVER_ADDRESS, bytes: bytes.to_vec() };
         self.world.act(SERVER, |server, now| server.handle_datagram(datagram, now));
+    }
+
+    /// A STUN message (RFC 8489 §5) that carries the client's proof of knowing the server's password.
+    fn authentic_stun(&self, message_type: u16, is_complete: bool, extra: &[(u16, Vec<u8>)]) -> Vec<u8> {
+        const USERNAME: u16 = 0x0006;
+        const MESSAGE_INTEGRITY: u16 = 0x0008;
+        const PRIORITY: u16 = 0x0024;
+        let [server, client] =
+            [SERVER, CLIENT].map(|number| self.world.node(number).transport.local_credentials());
+        let mut message = message_type.to_be_bytes().to_vec();
+        message.extend([0, 0, 0x21, 0x12, 0xA4, 0x42]);
+        message.extend([7; 12]);
+        let mut add = |attribute: u16, value: &[u8]| {
+            message.extend(attribute.to_be_bytes());
+            message.extend((value.len() as u16).to_be_bytes());
+            message.extend(value);
+            message.resize(message.len().next_multiple_of(4), 0);
+        };
+        if is_complete {
+            add(USERNAME, format!("{}:{}", server.ufrag, client.ufrag).as_bytes());
+            add(PRIORITY, &[0x6E, 0, 1, 0xFF]);
+        }
+        for (attribute, value) in extra {
+            add(*attribute, value);
+        }
+        // The length counts the attribute that is about to follow (RFC 8489 §14.5).
+        let len = (message.len() - 20 + 24) as u16;
+        message[2..4].copy_from_slice(&len.to_be_bytes());
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, server.pwd.as_bytes());
+        let proof = hmac::sign(&key, &message);
+        message.extend(MESSAGE_INTEGRITY.to_be_bytes());
+        message.extend([0, 20]);
+        message.extend(proof.as_ref());
+        message
     }
 
     fn connect(&mut self) {

@@ -19,7 +19,7 @@ import { callChannel } from "./client";
 import { type Controls, INITIAL_CONTROLS, toggleDeafen, toggleMute } from "./controls";
 import { endProblem, joinProblem } from "./failure";
 import { Meters } from "./meters";
-import { openMicrophone } from "./microphone";
+import { microphoneProblem, openMicrophone } from "./microphone";
 import { Playback } from "./playback";
 import { SilenceWatch, SpeechDetector } from "./speech";
 
@@ -47,6 +47,8 @@ export class BrowserVoice implements VoiceClient {
   #track: LocalAudioTrack | null = null;
   /** The room that is being told about deafening; clicks meanwhile are picked up when it has answered. */
   #announcing: Room | null = null;
+  /** Settles when the server has been told of every room that was left. */
+  #goodbyes: Promise<unknown> = Promise.resolve();
   /** Grows with every join and leave; whoever comes back to an older number throws his result away. */
   #attempt = 0;
   #snapshot: VoiceSnapshot;
@@ -166,7 +168,9 @@ export class BrowserVoice implements VoiceClient {
     this.#playback.clear();
     this.#speaking.clear();
     this.#playbackBlocked = false;
-    await room?.disconnect();
+    // Clicks may come faster than goodbyes: whoever waits, waits for all of them.
+    if (room) this.#goodbyes = Promise.allSettled([this.#goodbyes, room.disconnect()]);
+    await this.#goodbyes;
   }
 
   #fail(problem: Problem) {
@@ -248,8 +252,15 @@ export class BrowserVoice implements VoiceClient {
 
   async #publishMute(track: LocalAudioTrack) {
     const { muted } = this.#controls;
-    if (muted) await track.mute();
-    else await track.unmute();
+    try {
+      if (muted) await track.mute();
+      else await track.unmute();
+    } catch (error) {
+      // Unmuting opens a device again that was unplugged meanwhile, or tries to.
+      if (track !== this.#track) return;
+      this.#closeMicrophone();
+      return this.#microphoneFailed(microphoneProblem(error));
+    }
     // Clicks may have overtaken the server; the last one counts.
     if (track === this.#track && this.#controls.muted !== muted) await this.#publishMute(track);
     this.#changed();

@@ -55,7 +55,7 @@ counters! {
 }
 
 /// A UDP socket for media, non-blocking. Register it with a [`mio::Poll`] and call [`MediaSocket::receive`] on readiness
-/// until it finds nothing more.
+/// until [`ReceiveBatch::may_have_more`] says no.
 #[derive(Debug)]
 pub struct MediaSocket {
     socket: mio::net::UdpSocket,
@@ -108,9 +108,10 @@ impl MediaSocket {
         self.counters
     }
 
-    /// Replaces the batch by what waits in the kernel, up to 32 datagrams; an empty batch means that nothing waits.
+    /// Replaces the batch by what waits in the kernel, up to 32 datagrams.
     pub fn receive(&mut self, batch: &mut ReceiveBatch) -> io::Result<()> {
         batch.received.clear();
+        batch.more = false;
         self.io.receive(&self.socket, batch, &mut self.counters)
     }
 
@@ -152,6 +153,7 @@ pub struct ReceiveBatch {
     buffers: Box<[[u8; MAX_DATAGRAM]]>,
     /// About the first buffers, in order.
     received: Vec<Arrival>,
+    more: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -173,12 +175,17 @@ pub struct Received<'a> {
 
 impl ReceiveBatch {
     pub fn new() -> Self {
-        Self { buffers: vec![[0; MAX_DATAGRAM]; BATCH].into(), received: Vec::with_capacity(BATCH) }
+        Self {
+            buffers: vec![[0; MAX_DATAGRAM]; BATCH].into(),
+            received: Vec::with_capacity(BATCH),
+            more: false,
+        }
     }
 
-    /// True when the latest [`MediaSocket::receive`] found nothing.
-    pub fn is_empty(&self) -> bool {
-        self.received.is_empty()
+    /// Whether more may be waiting than the latest [`MediaSocket::receive`] took. If not, the socket was found empty, and
+    /// its readiness will be reported anew.
+    pub fn may_have_more(&self) -> bool {
+        self.more
     }
 
     /// The datagrams in the order of arrival.
@@ -338,6 +345,23 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_says_when_the_socket_is_empty() {
+        let mut media = MediaSocket::bind(LOCALHOST, ANY_PORT).unwrap();
+        let peer = peer_at(LOCALHOST);
+        for _ in 0..BATCH + 8 {
+            peer.send_to(b"x", media.local_addr()).unwrap();
+        }
+        let mut batch = ReceiveBatch::new();
+        let mut taken = Vec::new();
+        wait_until(|| {
+            media.receive(&mut batch).unwrap();
+            taken.push((batch.iter_mut().count(), batch.may_have_more()));
+            taken.iter().map(|(count, _)| count).sum::<usize>() == BATCH + 8
+        });
+        assert_eq!(taken, [(BATCH, true), (8, false)]);
+    }
+
+    #[test]
     fn the_first_free_port_of_the_range_is_taken() {
         let mut sockets = Vec::new();
         let first = MediaSocket::bind(LOCALHOST, ANY_PORT).unwrap();
@@ -379,7 +403,7 @@ mod tests {
         assert_eq!(receive_from(&peer).1, b"welcome");
         assert_eq!((counters.sent, counters.failed), (1, 1));
         media.receive(&mut batch).unwrap();
-        assert!(batch.is_empty());
+        assert_eq!(batch.iter_mut().count(), 0);
     }
 
     impl MediaSocket {

@@ -94,9 +94,6 @@ impl Worker {
                 warn!(%error, "receiving failed");
                 return false;
             }
-            if self.batch.is_empty() {
-                return false;
-            }
             let now = Instant::now();
             for datagram in self.batch.iter_mut() {
                 let local =
@@ -104,6 +101,9 @@ impl Worker {
                 self.sfu.handle_datagram(local, datagram.from, datagram.payload, now);
             }
             self.flush();
+            if !self.batch.may_have_more() {
+                return false;
+            }
         }
         true
     }

@@ -112,6 +112,8 @@ impl Io {
                 _ => return Err(error),
             }
         };
+        // Where nothing more waits, the call returns with what there was.
+        batch.more = count == BATCH;
         for (at, message) in messages[..count].iter().enumerate() {
             let oversized = message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
             let len = if oversized { 0 } else { message.msg_len as usize };

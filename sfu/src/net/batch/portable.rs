@@ -28,7 +28,7 @@ impl Io {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 // What has arrived before is delivered first; the error comes again if it lasts.
-                Err(_) if !batch.received.is_empty() => return Ok(()),
+                Err(_) if !batch.received.is_empty() => break,
                 Err(error) => return Err(error),
             };
             // A buffer filled to its end may have been too short; no media datagram is that long.
@@ -39,6 +39,7 @@ impl Io {
             let len = if oversized { 0 } else { len };
             batch.received.push(Arrival { from: canonical(from), to: None, len });
         }
+        batch.more = true;
         Ok(())
     }
 

@@ -13,16 +13,22 @@ use crate::store;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print each value with its origin: flag, environment, file, settings or default
-    Show(#[command(flatten)] AllFlags),
+    Show {
+        /// Print the API secret as well, for LiveKit server SDKs
+        #[arg(long)]
+        secrets: bool,
+        #[command(flatten)]
+        flags: AllFlags,
+    },
 }
 
 pub fn run(command: Command) -> anyhow::Result<()> {
-    let Command::Show(flags) = command;
+    let Command::Show { secrets, flags } = command;
     let raw = flags.raw_config();
     // Looking must not leave anything behind, so a folder that does not exist yet stays so.
     let settings = if folder::exists(&raw) { read_settings(&raw)? } else { BTreeMap::new() };
     flags::resolve(&raw, &settings)?;
-    print(&table(&raw.with_settings(&settings)))
+    print(&table(&raw.with_settings(&settings), secrets))
 }
 
 fn read_settings(raw: &RawConfig) -> anyhow::Result<BTreeMap<String, String>> {
@@ -32,13 +38,13 @@ fn read_settings(raw: &RawConfig) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(settings?)
 }
 
-fn table(raw: &RawConfig) -> String {
+fn table(raw: &RawConfig, secrets: bool) -> String {
     let rows: Vec<[String; 3]> = keys::ALL
         .iter()
         .map(|key| {
             let given = raw.value(key);
             let value = match key.exposure {
-                Exposure::Secret if !given.text.is_empty() => "(not shown)".to_owned(),
+                Exposure::Secret if !secrets && !given.text.is_empty() => "(shown with --secrets)".to_owned(),
                 _ if **key == keys::DATA_DIR => {
                     raw.data_dir().map(|path| path.display().to_string()).unwrap_or_default()
                 }

@@ -4,7 +4,7 @@
 /// One thing that can be configured.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Key {
-    /// As in the file. The flag has dashes in place of underscores, the variable is in upper case after `BANTER_`.
+    /// As in the file, where dashes will do as well. The flag has dashes in place of underscores, the variable is in upper case after `BANTER_`.
     pub name: &'static str,
     pub value_name: &'static str,
     pub help: &'static str,
@@ -28,7 +28,7 @@ pub enum Exposure {
     Everywhere,
     /// Not as a flag: every user of a machine can read the arguments of its processes.
     NoFlag,
-    /// Not as a flag, and never printed.
+    /// Not as a flag, and printed only on request.
     Secret,
 }
 

@@ -107,7 +107,8 @@ impl RawConfig {
             }
         };
         for (name, value) in table {
-            let Some(key) = Key::named(&name).filter(|key| **key != keys::CONFIG) else {
+            // As in flags, dashes are fine.
+            let Some(key) = Key::named(&name.replace('-', "_")).filter(|key| **key != keys::CONFIG) else {
                 let hint = keys::nearest(&name).map(|key| format!("; did you mean {:?}?", key.name));
                 self.complain(format!("{shown}: the key {name:?} is not known{}", hint.unwrap_or_default()));
                 continue;
@@ -234,12 +235,16 @@ mod tests {
     #[test]
     fn unknown_keys_are_named_with_what_was_meant() {
         let raw = RawConfig::default()
-            .with_file(Path::new("b.toml"), "prot = 1\nrtc = { port = 2 }\nbind = { a = 1 }\n")
+            .with_file(
+                Path::new("b.toml"),
+                "prot = 1\nrtc = { port = 2 }\nbind = { a = 1 }\npublic-url = \"x\"\n",
+            )
             .with_environment([
                 ("BANTER_DATADIR".to_owned(), "x".to_owned()),
                 ("BANTER_PORT_7880_TCP_ADDR".to_owned(), "10.0.0.1".to_owned()),
                 ("OTHER_PORT".to_owned(), "1".to_owned()),
             ]);
+        assert_eq!(raw.value(&keys::PUBLIC_URL).text, "x", "dashes are fine");
         let texts: Vec<_> = raw.complaints().iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,

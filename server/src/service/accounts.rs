@@ -31,7 +31,8 @@ pub struct Accounts {
 /// Attempts that prove nothing. Those that succeed are given back.
 #[derive(Debug)]
 struct Limits {
-    by_account: Throttle<String>,
+    /// By the hash of the name's key: names that nobody has can be of any length.
+    by_account: Throttle<[u8; 32]>,
     by_source: Throttle<Source>,
 }
 
@@ -217,9 +218,9 @@ impl Accounts {
     ) -> Result<Session, LoginError> {
         let key = Username::key_of(&request.username);
         self.limits.by_source.take(from.into(), now.monotonic)?;
-        self.limits.by_account.take(key.clone(), now.monotonic)?;
-        let name_key = key.clone();
-        let found = self.database.read(move |tx| with_hash(tx, &name_key)).await?;
+        let account = secrets::hash(&key);
+        self.limits.by_account.take(account, now.monotonic)?;
+        let found = self.database.read(move |tx| with_hash(tx, &key)).await?;
         let (user, hash) = found.unzip();
         if !self.passwords.verify(Password::given(&request.password), hash.flatten()).await? {
             return Err(LoginError::InvalidCredentials);
@@ -227,7 +228,7 @@ impl Accounts {
         let user: User = user.ok_or(LoginError::InvalidCredentials)?;
         let token = secrets::token(rng);
         let session = self.database.write(move |tx| sessions::begin(tx, token, user, now.wall)).await?;
-        self.limits.by_account.give_back(&key);
+        self.limits.by_account.give_back(&account);
         self.limits.by_source.give_back(&from.into());
         Ok(session)
     }
@@ -241,14 +242,14 @@ impl Accounts {
         rng: &mut (impl CryptoRng + Send),
     ) -> Result<(), ChangePasswordError> {
         let new = Password::parse(&request.new_password)?;
-        let key = Username::key_of(&caller.user.username);
-        self.limits.by_account.take(key.clone(), now.monotonic)?;
+        let account = secrets::hash(&Username::key_of(&caller.user.username));
+        self.limits.by_account.take(account, now.monotonic)?;
         let id = caller.user.id.clone();
         let hash = self.database.read(move |tx| store::users::password_hash(tx, &id)).await?;
         if !self.passwords.verify(Password::given(&request.current_password), hash).await? {
             return Err(ChangePasswordError::InvalidCredentials);
         }
-        self.limits.by_account.give_back(&key);
+        self.limits.by_account.give_back(&account);
         let hash = self.passwords.hash(new, rng).await?;
         let Caller { user, session } = caller.clone();
         self.database

@@ -16,40 +16,56 @@ pub struct Throttled(pub Duration);
 pub struct Throttle<K> {
     burst: u32,
     refill: Duration,
-    /// When the bucket of a key will be full again. Keys with a full bucket need no entry.
-    full_at_by_key: Mutex<HashMap<K, Instant>>,
+    buckets: Mutex<Buckets<K>>,
 }
 
-/// Full buckets are swept out when this many keys are known.
-const SWEEP_AT: usize = 10_000;
+#[derive(Debug)]
+struct Buckets<K> {
+    /// When the bucket of a key will be full again. Keys with a full bucket need no entry.
+    full_at_by_key: HashMap<K, Instant>,
+    /// Full buckets are swept out when this many keys are known. It moves with the number that is left, so that a flood
+    /// of keys does not make every attempt a sweep.
+    sweep_at: usize,
+}
+
+const FIRST_SWEEP: usize = 10_000;
 
 impl<K: Hash + Eq> Throttle<K> {
     pub fn new(burst: u32, refill: Duration) -> Self {
-        Self { burst, refill, full_at_by_key: Mutex::default() }
+        let buckets = Buckets { full_at_by_key: HashMap::new(), sweep_at: FIRST_SWEEP };
+        Self { burst, refill, buckets: Mutex::new(buckets) }
     }
 
     /// Takes one token.
     pub fn take(&self, key: K, now: Instant) -> Result<(), Throttled> {
-        let mut full_at_by_key = self.full_at_by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        if full_at_by_key.len() >= SWEEP_AT {
-            full_at_by_key.retain(|_, full_at| *full_at > now);
-        }
-        let full_at = full_at_by_key.get(&key).map_or(now, |&at| at.max(now)) + self.refill;
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.sweep(now);
+        let full_at = buckets.full_at_by_key.get(&key).map_or(now, |&at| at.max(now)) + self.refill;
         let missing = full_at - now;
         let capacity = self.refill * self.burst;
         if missing > capacity {
             return Err(Throttled(missing - capacity));
         }
-        full_at_by_key.insert(key, full_at);
+        buckets.full_at_by_key.insert(key, full_at);
         Ok(())
     }
 
     /// Puts a token back: the attempt turned out to be a good one.
     pub fn give_back(&self, key: &K) {
-        let mut full_at_by_key = self.full_at_by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(full_at) = full_at_by_key.get_mut(key) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(full_at) = buckets.full_at_by_key.get_mut(key) {
             *full_at -= self.refill;
         }
+    }
+}
+
+impl<K: Hash + Eq> Buckets<K> {
+    fn sweep(&mut self, now: Instant) {
+        if self.full_at_by_key.len() < self.sweep_at {
+            return;
+        }
+        self.full_at_by_key.retain(|_, full_at| *full_at > now);
+        self.sweep_at = FIRST_SWEEP.max(2 * self.full_at_by_key.len());
     }
 }
 
@@ -95,6 +111,17 @@ mod tests {
             assert_eq!(throttle.take("ada", start), Ok(()));
             throttle.give_back(&"ada");
         }
+    }
+
+    #[test]
+    fn keys_with_full_buckets_are_forgotten() {
+        let throttle = Throttle::new(1, Duration::from_secs(1));
+        let start = Instant::now();
+        for n in 0..FIRST_SWEEP {
+            assert_eq!(throttle.take(n, start), Ok(()));
+        }
+        assert_eq!(throttle.take(FIRST_SWEEP, start + Duration::from_secs(2)), Ok(()));
+        assert_eq!(throttle.buckets.lock().expect("not poisoned").full_at_by_key.len(), 1);
     }
 
     #[test]

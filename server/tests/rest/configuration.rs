@@ -29,12 +29,16 @@ fn values_are_shown_with_their_origin() {
 }
 
 #[test]
-fn the_api_secret_is_not_shown() {
+fn the_api_secret_is_shown_on_request_only() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let shown = show(&path(folder.path(), "data"), &["--dev"], &[]);
     assert_eq!(row(&shown, "api_key"), ("devkey".into(), "--dev".into()));
     assert_eq!(row(&shown, "bind"), ("127.0.0.1".into(), "--dev".into()));
-    assert!(shown.lines().any(|line| line.starts_with("api_secret") && line.contains("(not shown)")));
+    assert!(
+        shown.lines().any(|line| line.starts_with("api_secret") && line.contains("(shown with --secrets)"))
+    );
+    let shown = show(&path(folder.path(), "data"), &["--dev", "--secrets"], &[]);
+    assert_eq!(row(&shown, "api_secret"), ("secret".into(), "--dev".into()));
 }
 
 #[test]

@@ -54,7 +54,7 @@ check-ui:
 	cd $(ui) && npm run --silent check
 
 check-tests:
-	cd tests && node_modules/.bin/biome check --error-on-warnings .
+	cd tests && ../$(ui)/node_modules/.bin/biome check --error-on-warnings .
 	.venv/bin/ruff check tests
 	.venv/bin/ruff format --check tests
 

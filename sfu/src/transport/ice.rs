@@ -40,7 +40,7 @@ pub enum IceRole {
 }
 
 /// One side's short-term credentials (RFC 8445 §5.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct IceCredentials {
     pub ufrag: String,
     pub pwd: String,
@@ -50,6 +50,12 @@ impl IceCredentials {
     /// 48 random bits to be found by and 144 to be known by.
     pub fn random(rng: &mut impl CryptoRng) -> Self {
         Self { ufrag: ice_chars(rng, 8), pwd: ice_chars(rng, 24) }
+    }
+}
+
+impl std::fmt::Debug for IceCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceCredentials").field("ufrag", &self.ufrag).finish_non_exhaustive()
     }
 }
 

@@ -33,7 +33,7 @@ pub use self::ice::{IceCredentials, IceRole, Path, stun_local_ufrag};
 const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the peer's session description says of its transport.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RemoteParameters {
     pub ufrag: String,
     pub pwd: String,
@@ -41,6 +41,15 @@ pub struct RemoteParameters {
     pub fingerprints: Vec<(String, Vec<u8>)>,
     /// Our end of the DTLS handshake, as `a=setup` settles it.
     pub role: DtlsRole,
+}
+
+impl std::fmt::Debug for RemoteParameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteParameters")
+            .field("ufrag", &self.ufrag)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The protocols that [`Transport::handle_datagram`] takes.

@@ -19,7 +19,7 @@ const skip = process.env.BANTER_TEST_SERVER_URL ? "needs banter's own web app" :
 
 const id = (name) => `[data-testid="${name}"]`;
 
-describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 240_000 }, () => {
+describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000 }, () => {
   let server;
   let sound;
   let ada;

@@ -40,7 +40,7 @@ for (const [mode, singles] of Object.entries({
   dual: [false, false, false],
   mixed: [true, false, true],
 })) {
-  describe(`two Chromiums and a Firefox, ${mode}`, { timeout: 180_000 }, () => {
+  describe(`two Chromiums and a Firefox, ${mode}`, { timeout: 360_000 }, () => {
     const room = `browsers-${mode}-${process.pid}`;
 
     test("each hears the words of each", async () => {

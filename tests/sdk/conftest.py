@@ -1,3 +1,4 @@
+import asyncio
 import os
 import sys
 import uuid
@@ -49,8 +50,11 @@ class Gathering:
 async def gathering(server: Server) -> AsyncIterator[Gathering]:
     gathering = Gathering(server, f"test-{uuid.uuid4().hex[:12]}")
     yield gathering
-    for participant in gathering.everybody:
-        await participant.leave()
+    # One who cannot leave any more must not keep the others from it.
+    left = await asyncio.gather(*(one.leave() for one in gathering.everybody), return_exceptions=True)
+    failures = [result for result in left if isinstance(result, Exception)]
+    if failures:
+        raise ExceptionGroup("not everybody could leave", failures)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -33,9 +33,9 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const BUDGET: f64 = 1.2;
 
 fn main() -> Result<()> {
-    println!("{:<10} {:>14} {:>14} {:>8}", "listeners", "worker µs", "sendmmsg µs", "ratio");
-    for listeners in [10, 50] {
-        let mut stage = Stage::set(listeners)?;
+    println!("{:>9} {:>8} {:>10} {:>12} {:>6}", "listeners", "at once", "worker µs", "sendmmsg µs", "ratio");
+    for (listeners, at_once) in [(10, 1), (10, 4), (50, 1), (50, 4)] {
+        let mut stage = Stage::set(listeners, at_once)?;
         // In turn and more than once, so that what else the machine does falls on both.
         let (mut worker, mut bare) = (Duration::ZERO, Duration::ZERO);
         let turns = 4;
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
         let ratio = worker.as_secs_f64() / bare.as_secs_f64();
         let verdict = if ratio > BUDGET { "over budget" } else { "within budget" };
         println!(
-            "{listeners:<10} {:>14.2} {:>14.2} {ratio:>8.2}  {verdict}",
+            "{listeners:>9} {at_once:>8} {:>10.2} {:>12.2} {ratio:>6.2}  {verdict}",
             per_packet(worker),
             per_packet(bare)
         );
@@ -65,10 +65,12 @@ struct Stage {
     members: Vec<(Peer, UdpSocket)>,
     outbound: Outbound,
     next: ExtSeq,
+    /// Packets that the speaker sends before it waits for their copies.
+    at_once: u64,
 }
 
 impl Stage {
-    fn set(listeners: usize) -> Result<Self> {
+    fn set(listeners: usize, at_once: u64) -> Result<Self> {
         let config = MediaConfig { bind: LOCALHOST, ports: 0..=0, workers: 1, addresses: vec![LOCALHOST] };
         let (handle, media) = start(&config)?;
         let server = SocketAddr::new(LOCALHOST, media.ports()[0]);
@@ -87,26 +89,28 @@ impl Stage {
         }
         connect(&mut members, server)?;
         let outbound = members[0].0.keys().context("the speaker is connected")?.outbound();
-        let mut stage = Self { media, handle, room, server, members, outbound, next: ExtSeq(1) };
+        let mut stage = Self { media, handle, room, server, members, outbound, next: ExtSeq(1), at_once };
         let started = Instant::now();
         // The first packets may come before the last listener's keys have reached the worker.
-        while stage.speak()? < listeners as u64 {
+        while stage.speak()? < listeners as u64 * at_once {
             ensure!(started.elapsed() < PATIENCE, "not every listener is served");
             thread::sleep(Duration::from_millis(5));
         }
         Ok(stage)
     }
 
-    /// Sends one packet, waits for its copies to be sent, empties the listeners' sockets, and returns the copies made.
+    /// Sends some packets, waits for their copies to be sent, empties the listeners' sockets, and returns the copies made.
     fn speak(&mut self) -> Result<u64> {
         let before = self.handle.counters();
-        let packet = opus_packet(&self.outbound, self.next, PAYLOAD_LEN);
-        self.next.0 += 1;
-        self.members[0].1.send_to(&packet, self.server)?;
+        for _ in 0..self.at_once {
+            let packet = opus_packet(&self.outbound, self.next, PAYLOAD_LEN);
+            self.next.0 += 1;
+            self.members[0].1.send_to(&packet, self.server)?;
+        }
         let deadline = Instant::now() + PATIENCE;
         loop {
             let now = self.handle.counters();
-            if now.core.received > before.core.received {
+            if now.core.received >= before.core.received + self.at_once {
                 self.drain();
                 return Ok(now.core.forwarded - before.core.forwarded);
             }
@@ -130,7 +134,8 @@ impl Stage {
     /// What this thread spends on the same packets to the same sockets with nothing but the system call.
     fn by_bare_sendmmsg(&self, copies: u64) -> Result<Duration> {
         let socket = UdpSocket::bind((LOCALHOST, 0))?;
-        let listeners: Vec<_> = self.members[1..].iter().map(|(peer, _)| peer.address()).collect();
+        let listeners = self.members[1..].iter().map(|(peer, _)| peer.address());
+        let listeners: Vec<_> = std::iter::repeat_n(listeners, self.at_once as usize).flatten().collect();
         let packet = vec![0x5A; 12 + PAYLOAD_LEN + 16];
         let mut burst = Burst::new(&listeners, &packet);
         let mut spent = Duration::ZERO;

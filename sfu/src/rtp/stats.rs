@@ -105,7 +105,8 @@ impl Progress {
         let transit = arrival.wrapping_sub(timestamp.0);
         let deviation = transit.wrapping_sub(self.transit).cast_signed().unsigned_abs();
         self.transit = transit;
-        self.jitter = self.jitter.saturating_sub((self.jitter + 8) >> 4).saturating_add(deviation);
+        self.jitter =
+            self.jitter.saturating_sub(self.jitter.saturating_add(8) >> 4).saturating_add(deviation);
     }
 
     /// The fraction lost since the previous call, in 256ths (appendix A.3).
@@ -174,6 +175,15 @@ mod tests {
         }
         let jitter = stats.jitter().as_secs_f64();
         assert!((0.0038..0.0042).contains(&jitter), "{jitter}");
+    }
+
+    #[test]
+    fn timestamps_without_sense_saturate_the_jitter() {
+        let (mut stats, clock) = (ReceiveStats::new(48_000), Clock::new());
+        for index in 0..100 {
+            stats.handle_packet(ExtSeq(index), RtpTime(0x7FFF_FFFF * (index as u32 & 1)), clock.now);
+        }
+        assert!(stats.jitter() > Duration::from_secs(3600));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One worker's rooms as one value: datagrams, commands and the time go in; datagrams, events and a deadline come out.
 //!
-//! The commands are the methods in [`control`](self) and [`negotiate`](self), found in the files of those names.
+//! The commands are methods too: those about who is where and hears whom are in `control.rs`, those about session
+//! descriptions in `negotiate.rs`. What a packet goes through is in `forward/`.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;

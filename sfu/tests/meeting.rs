@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use banter_sfu::net::ConnectionMode::{Dual, Single};
-use banter_sfu::net::FailReason;
+use banter_sfu::net::{FailReason, Permissions};
 use banter_sfu::sim::{Datagram, Link, Meeting, Net, Peer};
 use banter_sfu::{ParticipantKey, RoomKey};
 use rand::rngs::StdRng;
@@ -178,6 +178,58 @@ fn a_muted_track_is_not_forwarded_even_if_the_client_goes_on_sending() {
     meeting.run_for(Duration::from_secs(1));
     assert_eq!(meeting.heard(bob, alice).packets, before);
     assert!(meeting.counters().silenced >= 50);
+    assert_sound(&meeting);
+}
+
+#[test]
+fn a_right_that_is_taken_stops_audio_with_the_next_packet_and_comes_back_in_time() {
+    let everything = Permissions { publish: true, subscribe: true };
+    let rights =
+        [Permissions { publish: false, ..everything }, Permissions { subscribe: false, ..everything }];
+    for (seed, mode, right) in
+        [(31, Single, rights[0]), (32, Dual, rights[0]), (33, Single, rights[1]), (34, Dual, rights[1])]
+    {
+        let mut meeting = Meeting::new(Net::seeded(seed));
+        let (alice, bob) = (meeting.join_speaking(ROOM, mode), meeting.join_speaking(ROOM, mode));
+        settle(&mut meeting);
+        // Whose right it is decides which direction falls silent.
+        let (listener, speaker) = if right.publish { (alice, bob) } else { (bob, alice) };
+        meeting.with_sfu(|sfu, now| sfu.set_permissions(alice, right, now));
+        let due = meeting.counters().due;
+        let opposite = meeting.heard(speaker, listener).packets;
+        meeting.run_for(Duration::from_secs(2));
+        let silent = meeting.heard(listener, speaker).packets;
+        let forwarded = meeting.counters().due - due;
+        assert!(
+            (90..=110).contains(&forwarded),
+            "{right:?}: only the other direction is due, not {forwarded}"
+        );
+        assert!(meeting.heard(speaker, listener).packets >= opposite + 90, "{right:?}");
+
+        meeting.with_sfu(|sfu, now| sfu.set_permissions(alice, everything, now));
+        meeting.run_for(Duration::from_secs(3));
+        let heard = meeting.heard(listener, speaker);
+        assert!(heard.packets >= silent + 90, "{right:?}: {} after {silent}", heard.packets);
+        assert_eq!((heard.out_of_time, heard.repeated), (0, 0), "{right:?}");
+        assert!((90..=110).contains(&heard.missing()), "{right:?}: {} said while silent", heard.missing());
+        assert_sound(&meeting);
+    }
+}
+
+#[test]
+fn a_track_that_is_taken_away_is_not_forwarded_though_its_client_goes_on_sending() {
+    let mut meeting = Meeting::new(Net::seeded(35));
+    let (alice, bob) = (meeting.join_speaking(ROOM, Single), meeting.join_speaking(ROOM, Dual));
+    settle(&mut meeting);
+    let track = meeting.track(alice);
+    meeting.with_sfu(|sfu, now| sfu.unpublish(alice, track, now));
+    let (received, unknown) = (meeting.counters().received, meeting.counters().unknown);
+    meeting.run_for(Duration::from_secs(2));
+    let heard = meeting.heard(bob, alice).packets;
+    meeting.run_for(Duration::from_secs(1));
+    assert_eq!(meeting.heard(bob, alice).packets, heard);
+    assert!(meeting.counters().unknown >= unknown + 140, "alice goes on sending");
+    assert!(meeting.counters().received >= received + 140, "bob is still heard");
     assert_sound(&meeting);
 }
 

@@ -73,10 +73,11 @@ impl Worker {
             }
             // The socket is polled by edges, so it is read until it is empty, over several turns if need be.
             more = self.receive();
-            if self.obey(Instant::now()) == Next::Stop {
+            let now = Instant::now();
+            if self.obey(now) == Next::Stop {
                 return Ok(());
             }
-            self.sfu.handle_timeout(Instant::now());
+            self.sfu.handle_timeout(now);
             self.flush();
             self.gauges.publish(self.sfu.counters(), self.socket.counters(), self.sfu.participants());
         }

@@ -44,13 +44,16 @@ export function installEars({ block, rate }) {
 
   /** Received audio over all connections. */
   ears.received = async () => {
-    const sum = { packets: 0, lost: 0, energy: 0 };
+    const sum = { packets: 0, lost: 0, energy: 0, streams: [] };
     for (const connection of ears.connections) {
       for (const report of (await connection.getStats()).values()) {
         if (report.type !== "inbound-rtp" || report.kind !== "audio") continue;
         sum.packets += report.packetsReceived ?? 0;
         sum.lost += report.packetsLost ?? 0;
         sum.energy += report.totalAudioEnergy ?? 0;
+        // Stream by stream, for the one who reads why a test failed.
+        const { mid, ssrc, packetsReceived, totalAudioEnergy, jitterBufferEmittedCount, concealedSamples } = report;
+        sum.streams.push({ mid, ssrc, packetsReceived, totalAudioEnergy, jitterBufferEmittedCount, concealedSamples });
       }
     }
     return sum;

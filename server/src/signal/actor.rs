@@ -3,13 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "the driver owns the clock")]
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use banter_protocol::token::{Claims, VideoGrant};
 use banter_sfu::ParticipantKey;
 use banter_sfu::net::{Event, JoinError, NegotiationError, OfferOutcome, RoomHandle};
 use futures_util::StreamExt;
@@ -34,13 +34,6 @@ const FAREWELL_TIME: Duration = Duration::from_secs(1);
 /// What reaches a room's task.
 #[derive(Debug)]
 pub(super) enum RoomMessage {
-    /// Would this participant get in?
-    Admits {
-        claims: Box<Claims>,
-        grant: Box<VideoGrant>,
-        limit: Option<u32>,
-        reply: oneshot::Sender<Result<(), JoinRefusal>>,
-    },
     Join {
         intent: Box<JoinIntent>,
         limit: Option<u32>,
@@ -54,11 +47,23 @@ pub(super) enum RoomMessage {
     SignalClosed {
         participant: ParticipantKey,
     },
+    Call(RoomCall),
     Close {
         reason: CloseReason,
         /// Answered when everyone has been told.
         done: oneshot::Sender<()>,
     },
+}
+
+/// Something that another part of the program does with the room. It answers by a channel of its own.
+pub(super) struct RoomCall(pub(super) Box<WithRoom>);
+
+pub(super) type WithRoom = dyn FnOnce(&mut Room, Now) + Send;
+
+impl fmt::Debug for RoomCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomCall").finish_non_exhaustive()
+    }
 }
 
 /// What reaches a client's socket.
@@ -152,9 +157,6 @@ impl Actor {
 
     fn handle_message(&mut self, message: RoomMessage) {
         match message {
-            RoomMessage::Admits { claims, grant, limit, reply } => {
-                let _ = reply.send(self.room.admits(&claims, &grant, limit));
-            }
             RoomMessage::Join { intent, limit, socket, reply } => {
                 let result = self.room.handle_join(*intent, limit, now());
                 if let Ok(participant) = result {
@@ -170,6 +172,7 @@ impl Actor {
                 self.sockets.remove(&participant);
                 self.room.handle_signal_closed(participant, now());
             }
+            RoomMessage::Call(RoomCall(call)) => call(&mut self.room, now()),
             RoomMessage::Close { reason, done } => {
                 self.closers.push(done);
                 self.room.handle_close(reason, now());

@@ -16,9 +16,9 @@ use rand::rngs::{StdRng, SysRng};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info_span};
 
-use super::actor::{self, Actor, RoomMessage, SOCKET_QUEUE, ToSocket};
+use super::actor::{self, Actor, RoomCall, RoomMessage, SOCKET_QUEUE, ToSocket};
 use super::presence::PresenceBoard;
-use super::room::{JoinIntent, JoinRefusal, Room, RoomSettings, Server};
+use super::room::{JoinIntent, JoinRefusal, Now, Room, RoomSettings, Server};
 use super::{ChannelDirectory, ChannelLimits, CloseReason, PresenceEntry, PresenceEvent, SignalConfig};
 
 /// Messages that may wait for a room's task. Clients that send more wait.
@@ -139,6 +139,21 @@ impl Rooms {
         future::join_all(open.values().map(|room| room.close(CloseReason::Shutdown))).await;
     }
 
+    /// Runs `call` in the task that owns the room called `name`, after everything that came before, and answers with
+    /// what it returned. `None` when there is no such room, or it ends at this moment.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        name: &str,
+        call: impl FnOnce(&mut Room, Now) -> T + Send + 'static,
+    ) -> Option<T> {
+        let open = self.registry().rooms.get(name).cloned()?;
+        let (reply, answer) = oneshot::channel();
+        // Who no longer waits for the answer does not need it.
+        let call = RoomCall(Box::new(move |room, now| drop(reply.send(call(room, now)))));
+        open.inbox.send(RoomMessage::Call(call)).await.ok()?;
+        answer.await.ok()
+    }
+
     pub(super) fn keys(&self) -> &ApiKeys {
         &self.shared.server.keys
     }
@@ -146,19 +161,11 @@ impl Rooms {
     /// Whether a participant would get in, without letting it in.
     pub(super) async fn admits(&self, claims: &Claims, grant: &VideoGrant) -> Result<(), JoinError> {
         let channel = self.channel(claims, grant).await?;
-        let Some(open) = self.registry().rooms.get(&grant.room).cloned() else { return Ok(()) };
-        let (reply, answer) = oneshot::channel();
-        let message = RoomMessage::Admits {
-            claims: Box::new(claims.clone()),
-            grant: Box::new(grant.clone()),
-            limit: channel.map(|channel| channel.max_participants),
-            reply,
-        };
-        // A room that ends at this moment would be opened anew.
-        if open.inbox.send(message).await.is_err() {
-            return Ok(());
-        }
-        Ok(answer.await.unwrap_or(Ok(()))?)
+        let limit = channel.map(|channel| channel.max_participants);
+        let (claims, grant, name) = (claims.clone(), grant.clone(), grant.room.clone());
+        let admitted = self.call(&name, move |room, _| room.admits(&claims, &grant, limit)).await;
+        // A room that is not there, or ends at this moment, would be opened anew.
+        Ok(admitted.unwrap_or(Ok(()))?)
     }
 
     /// Lets a participant into its room, which is opened if need be. What the room has to say to the client comes out

@@ -238,6 +238,8 @@ impl Actor {
                 media.trickle(participant, connection, candidate);
             }
             MediaCommand::Publish { participant, track } => media.publish(participant, track),
+            MediaCommand::Unpublish { participant, track } => media.unpublish(participant, track),
+            MediaCommand::SetPermissions { participant, may } => media.set_permissions(participant, may),
             MediaCommand::SetMuted { participant, track, muted } => {
                 media.set_muted(participant, track, muted);
             }

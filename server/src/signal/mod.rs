@@ -4,6 +4,7 @@
 //! through messages.
 
 mod actor;
+mod admin;
 mod client;
 mod connect;
 mod presence;
@@ -19,6 +20,7 @@ use axum::routing::get;
 use futures_util::future::BoxFuture;
 use tower_http::cors::{Any, CorsLayer};
 
+pub use admin::AdminError;
 pub use presence::{PresenceEntry, PresenceEvent};
 pub use rooms::Rooms;
 
@@ -33,6 +35,8 @@ pub struct SignalConfig {
     pub empty_timeout: Duration,
     /// How long a room stays after its last participant has left, so that one who comes back finds it unchanged.
     pub departure_timeout: Duration,
+    /// An administrator may unmute a track, not only mute it.
+    pub remote_unmute: bool,
 }
 
 impl SignalConfig {
@@ -42,6 +46,7 @@ impl SignalConfig {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
+            remote_unmute: false,
         }
     }
 }

@@ -84,7 +84,12 @@ impl Rooms {
         let keys = ApiKeys::new(config.api_keys.clone()).expect("the configuration has an API key");
         let mut rng = StdRng::try_from_rng(&mut SysRng).expect("the system has randomness");
         let program = format!("banter {}", config.version);
-        let server = Arc::new(Server { node: NodeSid::random(&mut rng), program, keys });
+        let server = Arc::new(Server {
+            node: NodeSid::random(&mut rng),
+            program,
+            keys,
+            remote_unmute: config.remote_unmute,
+        });
         let registry = Registry {
             rooms: BTreeMap::new(),
             deleted: BTreeSet::new(),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use banter_protocol::sid::ParticipantSid;
 use banter_protocol::token::{Claims, VideoGrant};
 use banter_sfu::ParticipantKey;
-use banter_sfu::net::{JoinError, JoinSpec};
+use banter_sfu::net::{JoinError, JoinSpec, PeerConnection};
 use livekit_protocol::participant_info::State;
 use livekit_protocol::{Codec, JoinResponse, ParticipantInfo, ServerInfo, server_info, signal_response};
 use rand::{Rng, RngExt};
@@ -61,6 +61,7 @@ impl Room {
         let JoinIntent { claims, grant, client, mode, auto_subscribe, add_tracks, offer, extra_addresses } =
             intent;
         let participant = Participant {
+            primary: participant::primary(mode, &client, &grant),
             sid: ParticipantSid::random(&mut self.rng),
             claims,
             grant,
@@ -122,7 +123,7 @@ impl Room {
         }
     }
 
-    fn participant_by_identity(&self, identity: &str) -> Option<ParticipantKey> {
+    pub(in crate::signal) fn participant_by_identity(&self, identity: &str) -> Option<ParticipantKey> {
         self.participants.iter().find(|(_, other)| other.identity() == identity).map(|(key, _)| *key)
     }
 
@@ -141,7 +142,7 @@ impl Room {
             participant: Some(ParticipantInfo { state: State::Joining.into(), ..participant.info() }),
             other_participants: self.visible_others(key),
             server_version: COMPATIBLE_VERSION.into(),
-            subscriber_primary: participant.is_subscriber_primary(),
+            subscriber_primary: participant.primary == PeerConnection::Subscriber,
             ping_timeout: PING_TIMEOUT_SECONDS,
             ping_interval: PING_INTERVAL_SECONDS,
             server_info: Some(server_info),

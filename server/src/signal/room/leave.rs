@@ -144,7 +144,7 @@ impl Room {
         }
     }
 
-    fn presence_left(&mut self, presence: Option<&PresenceEntry>, reason: DisconnectReason) {
+    pub(super) fn presence_left(&mut self, presence: Option<&PresenceEntry>, reason: DisconnectReason) {
         let Some(entry) = presence else { return };
         self.presence(PresenceEvent::Left {
             channel: self.settings.name.clone(),
@@ -153,7 +153,7 @@ impl Room {
         });
     }
 
-    fn empty_since(&mut self, now: Now) {
+    pub(super) fn empty_since(&mut self, now: Now) {
         if self.occupancy() == 0 {
             self.expire_at(now.instant + self.settings.departure_timeout);
         }

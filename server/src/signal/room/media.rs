@@ -81,7 +81,7 @@ impl Room {
 
     fn connected(&mut self, key: ParticipantKey, connection: PeerConnection, now: Now) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
-        if participant.stage == Stage::Joined && participant.primary() == connection {
+        if participant.stage == Stage::Joined && participant.primary == connection {
             participant.stage = Stage::Active;
             self.announce_soon(key, now);
         }

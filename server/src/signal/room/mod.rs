@@ -4,6 +4,7 @@
 //! `None`, then waits until [`Room::poll_timeout`] at the latest. Where to start reading: `join.rs` for how a session
 //! begins, `requests.rs` for what clients ask, `media.rs` for what the media plane reports, `leave.rs` for every end.
 
+mod admin;
 mod announce;
 mod join;
 mod leave;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use banter_protocol::sid::{NodeSid, RoomSid};
 use banter_protocol::token::{ApiKeys, Claims, VideoGrant};
-use banter_sfu::net::{ConnectionMode, JoinSpec, PeerConnection, TrackSpec};
+use banter_sfu::net::{ConnectionMode, JoinSpec, PeerConnection, Permissions, TrackSpec};
 use banter_sfu::{ParticipantKey, RoomKey, TrackKey};
 use livekit_protocol::{
     AddTrackRequest, ClientInfo, Room as RoomInfo, SessionDescription, SignalResponse, signal_response,
@@ -33,6 +34,7 @@ use rand::rngs::StdRng;
 
 use super::presence::PresenceEvent;
 use super::translate::{self, Names};
+pub(super) use admin::MuteRefusal;
 pub(super) use leave::Ending;
 use participant::{Participant, Signal, Stage};
 pub(super) use requests::excess;
@@ -64,6 +66,8 @@ pub(super) struct Server {
     pub(super) program: String,
     /// Sign refreshed tokens.
     pub(super) keys: ApiKeys,
+    /// Tracks may be unmuted from outside.
+    pub(super) remote_unmute: bool,
 }
 
 /// What is fixed when a room is opened.
@@ -144,10 +148,18 @@ pub(super) enum MediaCommand {
         participant: ParticipantKey,
         track: TrackSpec,
     },
+    Unpublish {
+        participant: ParticipantKey,
+        track: TrackKey,
+    },
     SetMuted {
         participant: ParticipantKey,
         track: TrackKey,
         muted: bool,
+    },
+    SetPermissions {
+        participant: ParticipantKey,
+        may: Permissions,
     },
     Subscribe {
         participant: ParticipantKey,

@@ -26,6 +26,8 @@ pub(super) struct Participant {
     pub(super) grant: VideoGrant,
     pub(super) client: ClientInfo,
     pub(super) mode: ConnectionMode,
+    /// Which connection makes the participant active. Fixed when it joins: its client acts upon what it was told then.
+    pub(super) primary: PeerConnection,
     pub(super) joined_at: SystemTime,
     pub(super) stage: Stage,
     pub(super) signal: Signal,
@@ -92,15 +94,6 @@ impl Participant {
         self.publications.values().any(Publication::is_published)
     }
 
-    /// The connection whose coming up makes the participant active.
-    pub(super) fn primary(&self) -> PeerConnection {
-        if self.is_subscriber_primary() { PeerConnection::Subscriber } else { PeerConnection::Publisher }
-    }
-
-    pub(super) fn is_subscriber_primary(&self) -> bool {
-        self.mode == ConnectionMode::Dual && self.client.protocol > 2 && self.grant.may_subscribe()
-    }
-
     pub(super) fn may(&self) -> Permissions {
         Permissions { publish: self.grant.may_publish(), subscribe: self.grant.may_subscribe() }
     }
@@ -156,6 +149,15 @@ impl Participant {
             deafened: self.claims.attributes.get(DEAFENED).is_some_and(|value| value == "true"),
             speaking,
         }
+    }
+}
+
+/// Clients that have a connection to hear on wait for that one, if they may hear.
+pub(super) fn primary(mode: ConnectionMode, client: &ClientInfo, grant: &VideoGrant) -> PeerConnection {
+    if mode == ConnectionMode::Dual && client.protocol > 2 && grant.may_subscribe() {
+        PeerConnection::Subscriber
+    } else {
+        PeerConnection::Publisher
     }
 }
 

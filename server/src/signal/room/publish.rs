@@ -81,9 +81,17 @@ impl Room {
         let Some(track) = self.own_track(key, &request.sid) else {
             return self.refuse(key, Reason::NotFound, Request::Mute(request));
         };
+        self.set_muted(key, track, request.muted, now);
+    }
+
+    pub(super) fn set_muted(&mut self, key: ParticipantKey, track: TrackKey, muted: bool, now: Now) {
         let Some(publication) = self.publication_mut(key, track) else { return };
-        publication.set_muted(request.muted, now.wall);
-        self.media(MediaCommand::SetMuted { participant: key, track, muted: request.muted });
+        // A client that was muted from outside says so itself, which is no news.
+        if publication.info.muted == muted {
+            return;
+        }
+        publication.set_muted(muted, now.wall);
+        self.media(MediaCommand::SetMuted { participant: key, track, muted });
         self.announce(key, Audience::Everyone);
     }
 
@@ -109,11 +117,15 @@ impl Room {
         }
     }
 
-    fn own_track(&self, key: ParticipantKey, sid: &str) -> Option<TrackKey> {
+    pub(super) fn own_track(&self, key: ParticipantKey, sid: &str) -> Option<TrackKey> {
         self.names.track(sid).filter(|track| track.owner == key).map(|track| track.track)
     }
 
-    fn publication_mut(&mut self, key: ParticipantKey, track: TrackKey) -> Option<&mut Publication> {
+    pub(super) fn publication_mut(
+        &mut self,
+        key: ParticipantKey,
+        track: TrackKey,
+    ) -> Option<&mut Publication> {
         self.participants.get_mut(&key)?.publications.get_mut(&track)
     }
 

@@ -19,6 +19,8 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 
 use super::*;
+
+mod admin;
 use crate::signal::CloseReason;
 use crate::signal::presence::PresenceEntry;
 
@@ -656,6 +658,8 @@ enum Step {
     AllowNobody(usize),
     AllowEveryone(usize),
     Speak(usize, bool),
+    Permit(usize, [bool; 4]),
+    MuteFromOutside(usize),
     Wait(u8),
 }
 
@@ -679,6 +683,8 @@ fn step() -> impl Strategy<Value = Step> {
         any::<usize>().prop_map(Step::AllowNobody),
         any::<usize>().prop_map(Step::AllowEveryone),
         (any::<usize>(), any::<bool>()).prop_map(|(who, active)| Step::Speak(who, active)),
+        (any::<usize>(), any::<[bool; 4]>()).prop_map(|(who, may)| Step::Permit(who, may)),
+        any::<usize>().prop_map(Step::MuteFromOutside),
         any::<u8>().prop_map(Step::Wait),
     ]
 }
@@ -722,6 +728,7 @@ struct Scene {
     in_media: BTreeSet<ParticipantKey>,
     owner_by_track: BTreeMap<TrackKey, ParticipantKey>,
     subscribed: BTreeSet<(ParticipantKey, TrackKey)>,
+    may: BTreeMap<ParticipantKey, Permissions>,
     entries: BTreeMap<String, PresenceEntry>,
     version_by_listener: BTreeMap<(ParticipantKey, String), u32>,
 }
@@ -751,6 +758,7 @@ impl Scene {
             node: NodeSid::random(&mut rng),
             program: "banter test".into(),
             keys: ApiKeys::new(vec![("key".into(), "secret".into())]).expect("one key"),
+            remote_unmute: false,
         };
         Self {
             room: Room::new(RoomKey(1), settings, Arc::new(server), rng, now),
@@ -764,6 +772,7 @@ impl Scene {
             in_media: BTreeSet::new(),
             owner_by_track: BTreeMap::new(),
             subscribed: BTreeSet::new(),
+            may: BTreeMap::new(),
             entries: BTreeMap::new(),
             version_by_listener: BTreeMap::new(),
         }
@@ -830,6 +839,11 @@ impl Scene {
         self.event(Event::Speakers { room: RoomKey(1), changes });
     }
 
+    fn permit(&mut self, key: ParticipantKey, grant: VideoGrant) {
+        self.room.set_grant(key, grant, self.now);
+        self.settle();
+    }
+
     /// Lets time pass, timer by timer.
     fn advance(&mut self, duration: Duration) {
         let end = self.now.instant + duration;
@@ -880,7 +894,10 @@ impl Scene {
 
     fn model(&mut self, command: &MediaCommand) {
         match command {
-            MediaCommand::Join(spec) => assert!(self.in_media.insert(spec.participant)),
+            MediaCommand::Join(spec) => {
+                assert!(self.in_media.insert(spec.participant));
+                self.may.insert(spec.participant, spec.may);
+            }
             MediaCommand::Leave { participant } => {
                 assert!(self.in_media.remove(participant));
                 self.owner_by_track.retain(|_, owner| owner != participant);
@@ -890,9 +907,18 @@ impl Scene {
             MediaCommand::Publish { participant, track } => {
                 assert!(self.owner_by_track.insert(track.track, *participant).is_none());
             }
+            MediaCommand::Unpublish { participant, track } => {
+                assert_eq!(self.owner_by_track.remove(track), Some(*participant));
+                self.subscribed.retain(|(_, subscribed)| subscribed != track);
+            }
+            MediaCommand::SetPermissions { participant, may } => {
+                assert!(self.in_media.contains(participant));
+                self.may.insert(*participant, *may);
+            }
             MediaCommand::Subscribe { participant, track } => {
                 let owner = self.owner_by_track.get(track).expect("the track exists");
                 assert!(owner != participant && self.in_media.contains(participant));
+                assert!(self.may[participant].subscribe && self.may[owner].publish);
                 assert!(self.subscribed.insert((*participant, *track)));
             }
             MediaCommand::Unsubscribe { participant, track } => {
@@ -959,7 +985,7 @@ impl Scene {
                 }
             }
             Step::Publish(who) => {
-                if let Some(key) = someone(who) {
+                if let Some(key) = someone(who).filter(|key| self.may[key].publish) {
                     self.publish_microphone(key);
                 }
             }
@@ -1005,6 +1031,19 @@ impl Scene {
             Step::Speak(who, active) => {
                 if let Some(key) = someone(who) {
                     self.speaks(key, if active { 0.5 } else { 0.0 });
+                }
+            }
+            Step::Permit(who, [publish, subscribe, hidden, recorder]) => {
+                if let Some(key) = someone(who) {
+                    let (can_publish, can_subscribe) = (Some(publish), Some(subscribe));
+                    self.permit(key, VideoGrant { can_publish, can_subscribe, hidden, recorder, ..grant() });
+                }
+            }
+            Step::MuteFromOutside(which) => {
+                if let Some(track) = track(which) {
+                    let sid = sid(track);
+                    self.room.mute_track(track.owner, &sid, true, self.now).expect("the track is there");
+                    self.settle();
                 }
             }
             Step::Wait(tenths) => self.advance(Duration::from_millis(u64::from(tenths) * 100)),
@@ -1122,7 +1161,9 @@ fn kind(command: &MediaCommand) -> &'static str {
         MediaCommand::Answer { .. } => "answer",
         MediaCommand::Trickle { .. } => "trickle",
         MediaCommand::Publish { .. } => "publish",
+        MediaCommand::Unpublish { .. } => "unpublish",
         MediaCommand::SetMuted { .. } => "mute",
+        MediaCommand::SetPermissions { .. } => "permit",
         MediaCommand::Subscribe { .. } => "subscribe",
         MediaCommand::Unsubscribe { .. } => "unsubscribe",
         MediaCommand::SetPaused { .. } => "pause",

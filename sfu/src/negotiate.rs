@@ -32,11 +32,10 @@ impl Sfu {
         };
         let restart = self.connections[connection].negotiation.restarts_ice(sdp);
         // Fresh credentials go into the answer first and to the agent only once the offer has proved good.
-        let mut local = self.connections[connection].local.clone();
-        if restart {
-            let IceCredentials { ufrag, pwd } = IceCredentials::random(&mut self.rng);
-            (local.ice_ufrag, local.ice_pwd) = (ufrag, pwd);
-        }
+        let local = match restart {
+            true => self.fresh_description(connection),
+            false => self.connections[connection].local.clone(),
+        };
         let answered =
             self.connections[connection].negotiation.handle_offer(sdp, &local, &incoming, &outgoing)?;
         if restart {
@@ -116,6 +115,37 @@ impl Sfu {
         }
     }
 
+    /// The client's signalling is back after a loss, so what it was asked for or offered may not have reached it. In
+    /// single mode it is asked anew if need be; in dual mode ICE restarts on the subscriber connection, by a new offer
+    /// that takes the place of an outstanding one. The publisher connection is the client's to restart.
+    pub fn resume(&mut self, participant: ParticipantKey, now: Instant) {
+        let Some(&index) = self.participant_by_key.get(&participant) else { return };
+        match self.participants[index].mode {
+            ConnectionMode::Single => {
+                self.participants[index].sections_asked = None;
+                self.negotiate_soon(index, now);
+            }
+            ConnectionMode::Dual => self.restart_subscriber(index, now),
+        }
+    }
+
+    fn restart_subscriber(&mut self, index: usize, now: Instant) {
+        let Some(connection) = self.participants[index].subscriber else { return };
+        if self.connections[connection].failed {
+            return;
+        }
+        let local = self.fresh_description(connection);
+        self.restart_ice(connection, local, now);
+        self.connections[connection].negotiation.abandon_offer();
+        self.offer_to(index, connection, now);
+    }
+
+    /// A connection's description with new ICE credentials.
+    fn fresh_description(&mut self, connection: usize) -> LocalDescription {
+        let IceCredentials { ufrag, pwd } = IceCredentials::random(&mut self.rng);
+        LocalDescription { ice_ufrag: ufrag, ice_pwd: pwd, ..self.connections[connection].local.clone() }
+    }
+
     fn ask_for_offer(&mut self, index: usize) {
         let connection = self.participants[index].publisher;
         if self.connections[connection].failed {
@@ -140,11 +170,17 @@ impl Sfu {
 
     fn make_offer(&mut self, index: usize, now: Instant) {
         let Some(connection) = self.participants[index].subscriber else { return };
-        let outgoing = self.outgoing(index);
-        let Some(peer) = self.connections.get_mut(connection).filter(|connection| !connection.failed) else {
+        let negotiation = &self.connections[connection].negotiation;
+        if negotiation.has_remote() && !negotiation.is_outdated(&self.outgoing(index)) {
             return;
-        };
-        if peer.negotiation.has_remote() && !peer.negotiation.is_outdated(&outgoing) {
+        }
+        self.offer_to(index, connection, now);
+    }
+
+    fn offer_to(&mut self, index: usize, connection: usize, now: Instant) {
+        let outgoing = self.outgoing(index);
+        let peer = &mut self.connections[connection];
+        if peer.failed {
             return;
         }
         // An offer that is still out is followed by the next one when its answer comes.

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use super::CloseReason;
 use super::presence::PresenceBoard;
-use super::room::{JoinIntent, JoinRefusal, MediaCommand, Now, Output, Room};
+use super::room::{JoinIntent, JoinRefusal, MediaCommand, Now, Output, ResumeIntent, Room};
 
 /// Messages that may wait for one client's socket. A client that reads so slowly is cut off.
 pub(super) const SOCKET_QUEUE: usize = 2048;
@@ -38,14 +38,20 @@ pub(super) enum RoomMessage {
         intent: Box<JoinIntent>,
         limit: Option<u32>,
         socket: mpsc::Sender<ToSocket>,
-        reply: oneshot::Sender<Result<ParticipantKey, JoinRefusal>>,
+        reply: oneshot::Sender<Result<Seat, JoinRefusal>>,
+    },
+    Resume {
+        intent: Box<ResumeIntent>,
+        socket: mpsc::Sender<ToSocket>,
+        /// `None` when there is no session that the client could go on with.
+        reply: oneshot::Sender<Option<Seat>>,
     },
     Request {
-        participant: ParticipantKey,
+        from: Seat,
         message: Box<signal_request::Message>,
     },
     SignalClosed {
-        participant: ParticipantKey,
+        from: Seat,
     },
     Call(RoomCall),
     Close {
@@ -53,6 +59,13 @@ pub(super) enum RoomMessage {
         /// Answered when everyone has been told.
         done: oneshot::Sender<()>,
     },
+}
+
+/// Which of a participant's sockets. A resumed session has a new one, and what the old one still says means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    participant: ParticipantKey,
+    socket: u64,
 }
 
 /// Something that another part of the program does with the room. It answers by a channel of its own.
@@ -90,7 +103,9 @@ pub(super) struct Actor {
     /// Read by the registry.
     occupancy: Arc<AtomicUsize>,
     answers: FuturesOrdered<Pin<Box<dyn Future<Output = Answered> + Send>>>,
-    sockets: BTreeMap<ParticipantKey, mpsc::Sender<ToSocket>>,
+    sockets: BTreeMap<ParticipantKey, (Seat, mpsc::Sender<ToSocket>)>,
+    /// Sockets so far.
+    seated: u64,
     /// Sockets that have been told to close.
     departing: Vec<mpsc::Sender<ToSocket>>,
     closers: Vec<oneshot::Sender<()>>,
@@ -114,6 +129,7 @@ impl Actor {
             occupancy,
             answers: FuturesOrdered::new(),
             sockets: BTreeMap::new(),
+            seated: 0,
             departing: Vec::new(),
             closers: Vec::new(),
         }
@@ -159,18 +175,23 @@ impl Actor {
         match message {
             RoomMessage::Join { intent, limit, socket, reply } => {
                 let result = self.room.handle_join(*intent, limit, now());
-                if let Ok(participant) = result {
-                    self.sockets.insert(participant, socket);
-                }
                 // Who no longer waits for the answer has dropped its end of the socket too.
-                let _ = reply.send(result);
+                let _ = reply.send(result.map(|participant| self.seat(participant, socket)));
             }
-            RoomMessage::Request { participant, message } => {
-                self.room.handle_request(participant, *message, now());
+            RoomMessage::Resume { intent, socket, reply } => {
+                let resumed = self.room.handle_resume(*intent, now());
+                let _ = reply.send(resumed.map(|participant| self.seat(participant, socket)));
             }
-            RoomMessage::SignalClosed { participant } => {
-                self.sockets.remove(&participant);
-                self.room.handle_signal_closed(participant, now());
+            RoomMessage::Request { from, message } => {
+                if self.is_seated(from) {
+                    self.room.handle_request(from.participant, *message, now());
+                }
+            }
+            RoomMessage::SignalClosed { from } => {
+                if self.is_seated(from) {
+                    self.sockets.remove(&from.participant);
+                    self.room.handle_signal_closed(from.participant, now());
+                }
             }
             RoomMessage::Call(RoomCall(call)) => call(&mut self.room, now()),
             RoomMessage::Close { reason, done } => {
@@ -178,6 +199,19 @@ impl Actor {
                 self.room.handle_close(reason, now());
             }
         }
+    }
+
+    /// Gives a participant its socket. One that it had before is dropped, and closes: it may be half open, so nothing
+    /// is waited for.
+    fn seat(&mut self, participant: ParticipantKey, socket: mpsc::Sender<ToSocket>) -> Seat {
+        self.seated += 1;
+        let seat = Seat { participant, socket: self.seated };
+        self.sockets.insert(participant, (seat, socket));
+        seat
+    }
+
+    fn is_seated(&self, seat: Seat) -> bool {
+        self.sockets.get(&seat.participant).is_some_and(|(current, _)| *current == seat)
     }
 
     /// Does what the room wants. Returns whether the room goes on.
@@ -196,7 +230,7 @@ impl Actor {
     }
 
     fn send(&mut self, to: ParticipantKey, message: Arc<SignalResponse>) {
-        let Some(socket) = self.sockets.get(&to) else { return };
+        let Some((_, socket)) = self.sockets.get(&to) else { return };
         match socket.try_send(ToSocket::Message(message)) {
             Ok(()) => return,
             Err(TrySendError::Full(_)) => {
@@ -209,7 +243,7 @@ impl Actor {
     }
 
     fn hang_up(&mut self, participant: ParticipantKey) {
-        let Some(socket) = self.sockets.remove(&participant) else { return };
+        let Some((_, socket)) = self.sockets.remove(&participant) else { return };
         // A full queue ends by itself when this sender is dropped.
         if socket.try_send(ToSocket::HangUp).is_ok() {
             self.departing.retain(|socket| !socket.is_closed());
@@ -234,6 +268,7 @@ impl Actor {
                     .await;
             }
             MediaCommand::Leave { participant } => media.leave(participant),
+            MediaCommand::Resume { participant } => media.resume(participant),
             MediaCommand::Trickle { participant, connection, candidate } => {
                 media.trickle(participant, connection, candidate);
             }

@@ -18,7 +18,7 @@ use base64::Engine;
 use livekit_protocol::JoinRequest;
 use url::form_urlencoded;
 
-use super::room::{Ending, JoinIntent, excess};
+use super::room::{Ending, JoinIntent, ResumeIntent, excess};
 use super::rooms::{JoinError, Rooms};
 use super::{actor, client, socket};
 
@@ -78,7 +78,7 @@ enum Refusal {
 enum Admission {
     Join(Box<JoinIntent>),
     /// The client wants to go on with an earlier session.
-    Resume,
+    Resume(Box<ResumeIntent>),
 }
 
 pub(super) async fn rtc(
@@ -138,10 +138,14 @@ async fn open(
             Ok((session, queue)) => upgrade.on_upgrade(|socket| socket::run(socket, session, queue)),
             Err(error) => Refusal::Join(error).into_response(),
         },
-        // There is no session to go on with, so the client is asked to begin anew.
-        Admission::Resume => {
-            upgrade.on_upgrade(|socket| socket::turn_away(socket, Ending::STATE_MISMATCH.message()))
-        }
+        Admission::Resume(intent) => match rooms.resume(*intent).await {
+            Ok(Some((session, queue))) => upgrade.on_upgrade(|socket| socket::run(socket, session, queue)),
+            // There is no session to go on with, so the client is asked to begin anew.
+            Ok(None) => {
+                upgrade.on_upgrade(|socket| socket::turn_away(socket, Ending::STATE_MISMATCH.message()))
+            }
+            Err(error) => Refusal::Join(error).into_response(),
+        },
     }
 }
 
@@ -150,7 +154,9 @@ async fn validate(door: Door, rooms: &Rooms, query: Option<String>, headers: &He
         Ok(Admission::Join(intent)) => {
             rooms.admits(&intent.claims, &intent.grant).await.map_err(Refusal::from)
         }
-        Ok(Admission::Resume) => Ok(()),
+        Ok(Admission::Resume(intent)) => {
+            rooms.admits_resume(&intent.claims, &intent.grant).await.map_err(Refusal::from)
+        }
         Err(refusal) => Err(refusal),
     };
     match result {
@@ -184,15 +190,28 @@ fn admit(
     check_names(&claims, &grant)?;
     let extra_addresses = reached_addresses(headers, peer);
     let resumes = request.as_ref().map_or_else(|| query.is_set("reconnect"), |request| request.reconnect);
+    if resumes {
+        return Ok(Admission::Resume(Box::new(to_resume(request, &query, claims, grant))));
+    }
     let intent = match request {
         Some(request) => from_join_request(request, claims, grant)?,
         None => from_query(&query, claims, grant)?,
     };
-    Ok(if resumes {
-        Admission::Resume
-    } else {
-        Admission::Join(Box::new(JoinIntent { extra_addresses, ..intent }))
-    })
+    Ok(Admission::Join(Box::new(JoinIntent { extra_addresses, ..intent })))
+}
+
+/// A session that goes on keeps what it was begun with, so little of a request matters.
+fn to_resume(
+    request: Option<JoinRequest>,
+    query: &Query<'_>,
+    claims: Claims,
+    grant: VideoGrant,
+) -> ResumeIntent {
+    let (mode, sid, sync_state) = match request {
+        Some(request) => (ConnectionMode::Single, request.participant_sid, request.sync_state),
+        None => (ConnectionMode::Dual, query.get("sid").unwrap_or_default().to_owned(), None),
+    };
+    ResumeIntent { claims, grant, mode, sid, sync_state }
 }
 
 /// The token from the header, or else from the query, as browsers cannot set headers on a WebSocket.

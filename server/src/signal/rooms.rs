@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use banter_protocol::sid::NodeSid;
 use banter_protocol::token::{ApiKeys, Claims, VideoGrant};
+use banter_sfu::RoomKey;
 use banter_sfu::net::MediaHandle;
-use banter_sfu::{ParticipantKey, RoomKey};
 use futures_util::future;
 use livekit_protocol::signal_request;
 use rand::SeedableRng;
@@ -16,9 +16,9 @@ use rand::rngs::{StdRng, SysRng};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info_span};
 
-use super::actor::{self, Actor, RoomCall, RoomMessage, SOCKET_QUEUE, ToSocket};
+use super::actor::{self, Actor, RoomCall, RoomMessage, SOCKET_QUEUE, Seat, ToSocket};
 use super::presence::PresenceBoard;
-use super::room::{JoinIntent, JoinRefusal, Now, Room, RoomSettings, Server};
+use super::room::{JoinIntent, JoinRefusal, Now, ResumeIntent, Room, RoomSettings, Server};
 use super::{ChannelDirectory, ChannelLimits, CloseReason, PresenceEntry, PresenceEvent, SignalConfig};
 
 /// Messages that may wait for a room's task. Clients that send more wait.
@@ -68,7 +68,7 @@ pub(super) enum JoinError {
 /// One client's place in a room. Dropping it tells the room that the client's socket is gone.
 #[derive(Debug)]
 pub(super) struct Session {
-    participant: ParticipantKey,
+    seat: Seat,
     room: mpsc::Sender<RoomMessage>,
 }
 
@@ -188,7 +188,7 @@ impl Rooms {
             let message = RoomMessage::Join { intent: Box::new(intent.clone()), limit, socket, reply };
             if open.inbox.send(message).await.is_ok() {
                 match answer.await {
-                    Ok(Ok(participant)) => return Ok((Session { participant, room: open.inbox }, queue)),
+                    Ok(Ok(seat)) => return Ok((Session { seat, room: open.inbox }, queue)),
                     Ok(Err(JoinRefusal::Closing)) | Err(_) => {}
                     Ok(Err(refusal)) => return Err(refusal.into()),
                 }
@@ -196,6 +196,28 @@ impl Rooms {
             // The room has just ended; its successor takes the participant.
             self.forget(&intent.grant.room, open.key);
         }
+    }
+
+    /// Whether the bearer of a token may go on with a session, if there is one.
+    pub(super) async fn admits_resume(&self, claims: &Claims, grant: &VideoGrant) -> Result<(), JoinError> {
+        self.channel(claims, grant).await.map(drop)
+    }
+
+    /// Gives a participant a new socket. What the room has to say to the client comes out of the receiver, the reconnect
+    /// response first. `None` when there is no session that the client could go on with.
+    pub(super) async fn resume(
+        &self,
+        intent: ResumeIntent,
+    ) -> Result<Option<(Session, mpsc::Receiver<ToSocket>)>, JoinError> {
+        self.admits_resume(&intent.claims, &intent.grant).await?;
+        let Some(open) = self.registry().rooms.get(&intent.grant.room).cloned() else { return Ok(None) };
+        let (socket, queue) = mpsc::channel(SOCKET_QUEUE);
+        let (reply, answer) = oneshot::channel();
+        let message = RoomMessage::Resume { intent: Box::new(intent), socket, reply };
+        // A room that ends at this moment has no sessions any more.
+        let sent = open.inbox.send(message).await;
+        let seat = if sent.is_ok() { answer.await.unwrap_or(None) } else { None };
+        Ok(seat.map(|seat| (Session { seat, room: open.inbox }, queue)))
     }
 
     /// The channel that a token is for. `None` for other rooms, which only tokens that Banter did not issue may name.
@@ -279,16 +301,14 @@ impl Session {
     /// Passes a request of the client on. Waits while the room is busy, which slows this client down.
     pub(super) async fn request(&self, message: signal_request::Message) {
         // A room that is over has told the socket to close.
-        let _ = self
-            .room
-            .send(RoomMessage::Request { participant: self.participant, message: Box::new(message) })
-            .await;
+        let message = RoomMessage::Request { from: self.seat, message: Box::new(message) };
+        let _ = self.room.send(message).await;
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let message = RoomMessage::SignalClosed { participant: self.participant };
+        let message = RoomMessage::SignalClosed { from: self.seat };
         if let Err(mpsc::error::TrySendError::Full(message)) = self.room.try_send(message) {
             let room = self.room.clone();
             tokio::spawn(async move { room.send(message).await });

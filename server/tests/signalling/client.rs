@@ -90,6 +90,14 @@ impl Client {
         self.send_raw(message).await;
     }
 
+    /// Sends if the socket is still open.
+    pub async fn try_send(&mut self, message: Request) {
+        let request = SignalRequest { message: Some(message) };
+        if let Ok(Frame::Binary(bytes)) = Frame::encode(&request, Framing::Binary) {
+            let _ = self.socket.send(Message::Binary(bytes.into())).await;
+        }
+    }
+
     pub async fn send_raw(&mut self, message: Message) {
         self.socket.send(message).await.expect("the socket is open");
     }

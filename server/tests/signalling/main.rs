@@ -5,5 +5,6 @@
 mod client;
 mod doors;
 mod refusals;
+mod resume;
 mod server;
 mod sessions;

@@ -159,6 +159,9 @@ pub enum Command {
     Leave {
         participant: ParticipantKey,
     },
+    Resume {
+        participant: ParticipantKey,
+    },
     Offer {
         participant: ParticipantKey,
         sdp: String,
@@ -298,6 +301,12 @@ impl RoomHandle {
     /// Removes a participant with all its tracks and subscriptions. Unknown keys are ignored.
     pub fn leave(&self, participant: ParticipantKey) {
         self.worker.send(Command::Leave { participant });
+    }
+
+    /// The client's signalling is back after a loss: whatever it was told before may not have reached it. What it has to
+    /// know follows as events.
+    pub fn resume(&self, participant: ParticipantKey) {
+        self.worker.send(Command::Resume { participant });
     }
 
     /// Answers an offer of the client on its publisher (in single mode: only) connection.

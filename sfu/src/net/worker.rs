@@ -136,6 +136,7 @@ impl Worker {
             }
             Command::Join { spec, reply } => drop(reply.send(sfu.join(spec, now))),
             Command::Leave { participant } => sfu.leave(participant, now),
+            Command::Resume { participant } => sfu.resume(participant, now),
             Command::Offer { participant, sdp, reply } => drop(reply.send(sfu.offer(participant, &sdp, now))),
             Command::Answer { participant, sdp, reply } => {
                 drop(reply.send(sfu.answer(participant, &sdp, now)))

@@ -257,6 +257,14 @@ impl Negotiation {
         }
     }
 
+    /// Waits for an answer no longer. The next offer takes the place of the outstanding one, whether or not that has
+    /// reached the peer.
+    pub fn abandon_offer(&mut self) {
+        if let Side::Offerer(offerer) = &mut self.0 {
+            offerer.abandon_offer();
+        }
+    }
+
     /// Takes the peer's answer to the outstanding offer. After an error the offer is still outstanding.
     pub fn handle_answer(&mut self, sdp: &str) -> Result<Accepted, SdpError> {
         match &mut self.0 {

@@ -86,6 +86,10 @@ impl Offerer {
         Ok(Offered { sdp: self.print(local, outgoing), sending: self.planned(), unplaced })
     }
 
+    pub fn abandon_offer(&mut self) {
+        self.outstanding = false;
+    }
+
     pub fn handle_answer(&mut self, sdp: &str) -> Result<Accepted, SdpError> {
         if !self.outstanding {
             return Err(SdpError::WrongState);

@@ -70,6 +70,7 @@ impl Room {
             joined_at: now.wall,
             stage: Stage::Joined,
             signal: Signal::Open,
+            heard_at: now.instant,
             version: 0,
             auto_subscribe,
             publications: Default::default(),
@@ -129,14 +130,6 @@ impl Room {
 
     fn join_response(&mut self, key: ParticipantKey) -> JoinResponse {
         let participant = &self.participants[&key];
-        let server_info = ServerInfo {
-            edition: server_info::Edition::Standard.into(),
-            version: COMPATIBLE_VERSION.into(),
-            protocol: PROTOCOL,
-            node_id: self.server.node.to_string(),
-            debug_info: self.server.program.clone(),
-            ..ServerInfo::default()
-        };
         JoinResponse {
             room: Some(self.info()),
             participant: Some(ParticipantInfo { state: State::Joining.into(), ..participant.info() }),
@@ -145,7 +138,7 @@ impl Room {
             subscriber_primary: participant.primary == PeerConnection::Subscriber,
             ping_timeout: PING_TIMEOUT_SECONDS,
             ping_interval: PING_INTERVAL_SECONDS,
-            server_info: Some(server_info),
+            server_info: Some(self.server_info()),
             enabled_publish_codecs: codecs(),
             fast_publish: participant.grant.may_publish(),
             sif_trailer: random_trailer(&mut self.rng),
@@ -153,7 +146,18 @@ impl Room {
         }
     }
 
-    fn visible_others(&self, key: ParticipantKey) -> Vec<ParticipantInfo> {
+    pub(super) fn server_info(&self) -> ServerInfo {
+        ServerInfo {
+            edition: server_info::Edition::Standard.into(),
+            version: COMPATIBLE_VERSION.into(),
+            protocol: PROTOCOL,
+            node_id: self.server.node.to_string(),
+            debug_info: self.server.program.clone(),
+            ..ServerInfo::default()
+        }
+    }
+
+    pub(super) fn visible_others(&self, key: ParticipantKey) -> Vec<ParticipantInfo> {
         self.participants
             .iter()
             .filter(|(other, participant)| **other != key && !participant.grant.hidden)

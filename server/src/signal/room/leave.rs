@@ -15,7 +15,7 @@ use crate::signal::CloseReason;
 use crate::signal::presence::{PresenceEntry, PresenceEvent};
 
 /// Before this protocol version a client does not replace a session by a newer one of the same identity.
-const REPLACES_BY_IDENTITY: i32 = 12;
+pub(super) const REPLACES_BY_IDENTITY: i32 = 12;
 
 /// Why a session ends, and what its client should do then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Room {
         self.outputs.push_back(Output::HangUp { participant: key });
 
         // Before media goes, so that no client sees a track vanish without knowing why.
-        self.tell_farewell(&participant, ending.reason, successor);
+        self.tell_farewell(&participant, ending.reason, successor, now);
         for &track in participant.publications.keys() {
             self.forget_track(track);
         }
@@ -131,11 +131,19 @@ impl Room {
         participant.presence
     }
 
-    fn tell_farewell(&mut self, participant: &Participant, reason: DisconnectReason, successor: Successor) {
+    fn tell_farewell(
+        &mut self,
+        participant: &Participant,
+        reason: DisconnectReason,
+        successor: Successor,
+        now: Now,
+    ) {
         if participant.grant.hidden {
             return;
         }
-        let farewell = update(vec![participant.farewell(reason)]);
+        let farewell = participant.farewell(reason);
+        self.departures.note(&farewell, now);
+        let farewell = update(vec![farewell]);
         for other in self.keys_of_all() {
             let replaces = self.participants[&other].client.protocol >= REPLACES_BY_IDENTITY;
             if successor == Successor::None || !replaces {

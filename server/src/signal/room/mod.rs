@@ -14,6 +14,7 @@ mod participant;
 mod publication;
 mod publish;
 mod requests;
+mod resume;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,8 @@ pub(super) use admin::MuteRefusal;
 pub(super) use leave::Ending;
 use participant::{Participant, Signal, Stage};
 pub(super) use requests::excess;
+use resume::Departures;
+pub(super) use resume::ResumeIntent;
 
 /// A participant that is not active by then has failed to join.
 const JOIN_DEADLINE: Duration = Duration::from_secs(60);
@@ -129,6 +132,10 @@ pub(super) enum MediaCommand {
     Leave {
         participant: ParticipantKey,
     },
+    /// The client has a new socket: what it was told before may be lost.
+    Resume {
+        participant: ParticipantKey,
+    },
     /// The outcome comes back by [`Room::handle_offer_outcome`], with the same id.
     Offer {
         participant: ParticipantKey,
@@ -191,6 +198,7 @@ pub(super) struct Room {
     speakers: BTreeMap<ParticipantKey, f32>,
     /// Participants and tracks so far, for keys that are never used again.
     keys: u32,
+    departures: Departures,
     /// Participants whose change waits to be told.
     unannounced: BTreeSet<ParticipantKey>,
     counters_dirty: bool,
@@ -232,6 +240,7 @@ impl Room {
             names: Names::default(),
             speakers: BTreeMap::new(),
             keys: 0,
+            departures: Departures::default(),
             unannounced: BTreeSet::new(),
             counters_dirty: false,
             counters_told_at: None,

@@ -31,6 +31,8 @@ pub(super) struct Participant {
     pub(super) joined_at: SystemTime,
     pub(super) stage: Stage,
     pub(super) signal: Signal,
+    /// When its client last said something by signalling.
+    pub(super) heard_at: Instant,
     /// Grows with each change that others are told of.
     pub(super) version: u32,
     pub(super) auto_subscribe: bool,

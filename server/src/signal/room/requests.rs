@@ -31,6 +31,8 @@ impl Room {
         now: Now,
     ) {
         use signal_request::Message;
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        participant.heard_at = now.instant;
         match message {
             Message::Offer(offer) => self.offer(key, offer),
             Message::Answer(answer) => self.answer(key, answer),
@@ -52,10 +54,11 @@ impl Room {
             }
             Message::UpdateMetadata(request) => self.update_metadata(key, request, now),
             Message::UpdateAudioTrack(request) => self.update_audio_track(key, request, now),
+            Message::SyncState(state) => self.sync_state(key, state, now),
             Message::PublishDataTrackRequest(request) => {
                 self.refuse(key, Reason::NotAllowed, Request::PublishDataTrack(request));
             }
-            // Video, data tracks, and what belongs to a resumed session: there is none yet.
+            // Video and data tracks.
             other => debug!(kind = variant(&other), "request ignored"),
         }
     }
@@ -90,8 +93,10 @@ impl Room {
 
     fn answer(&mut self, participant: ParticipantKey, answer: SessionDescription) {
         let Some(found) = self.participants.get(&participant) else { return };
+        // Some clients do not say which offer they answer.
+        let is_latest = answer.id == 0 || answer.id == found.offers;
         // With one connection we never offer.
-        if found.mode == ConnectionMode::Dual {
+        if found.mode == ConnectionMode::Dual && is_latest {
             self.media(MediaCommand::Answer { participant, sdp: answer.sdp });
         }
     }
@@ -172,7 +177,6 @@ fn changed(request: &UpdateParticipantMetadata, claims: &Claims) -> Claims {
 fn variant(message: &signal_request::Message) -> &'static str {
     use signal_request::Message;
     match message {
-        Message::SyncState(_) => "sync_state",
         Message::Simulate(_) => "simulate",
         Message::UpdateVideoTrack(_) => "update_video_track",
         _ => "data track or video layers",

@@ -24,6 +24,8 @@ mod admin;
 use crate::signal::CloseReason;
 use crate::signal::presence::PresenceEntry;
 
+mod resume;
+
 #[test]
 fn the_first_message_is_the_join_response_with_everyone_inside() {
     let mut scene = Scene::new();
@@ -649,6 +651,7 @@ enum Step {
     Join { identity: u8, auto_subscribe: bool, hidden: bool },
     Leave(usize),
     LoseSocket(usize),
+    Resume(usize),
     Connect(usize),
     Publish(usize),
     Unpublish(usize),
@@ -672,6 +675,7 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         any::<usize>().prop_map(Step::Leave),
         any::<usize>().prop_map(Step::LoseSocket),
+        any::<usize>().prop_map(Step::Resume),
         any::<usize>().prop_map(Step::Connect),
         any::<usize>().prop_map(Step::Publish),
         any::<usize>().prop_map(Step::Unpublish),
@@ -791,6 +795,30 @@ impl Scene {
         self.sids.insert(key, self.room.participants[&key].sid.to_string());
         self.settle();
         Ok(key)
+    }
+
+    /// The client comes with a new socket.
+    fn resume(&mut self, key: ParticipantKey) -> Option<ParticipantKey> {
+        let participant = &self.room.participants[&key];
+        let intent = ResumeIntent {
+            claims: participant.claims.clone(),
+            grant: participant.grant.clone(),
+            mode: participant.mode,
+            sid: participant.sid.to_string(),
+            sync_state: None,
+        };
+        self.resume_as(intent)
+    }
+
+    fn resume_as(&mut self, intent: ResumeIntent) -> Option<ParticipantKey> {
+        let resumed = self.room.handle_resume(intent, self.now);
+        self.settle();
+        resumed
+    }
+
+    fn lose_socket(&mut self, key: ParticipantKey) {
+        self.room.handle_signal_closed(key, self.now);
+        self.settle();
     }
 
     fn request(&mut self, key: ParticipantKey, request: Request) {
@@ -932,7 +960,8 @@ impl Scene {
             }
             MediaCommand::Offer { participant, .. }
             | MediaCommand::Answer { participant, .. }
-            | MediaCommand::Trickle { participant, .. } => assert!(self.in_media.contains(participant)),
+            | MediaCommand::Trickle { participant, .. }
+            | MediaCommand::Resume { participant } => assert!(self.in_media.contains(participant)),
             MediaCommand::CloseRoom => assert!(self.in_media.is_empty()),
         }
     }
@@ -977,6 +1006,11 @@ impl Scene {
                 if let Some(key) = someone(who) {
                     self.room.handle_signal_closed(key, self.now);
                     self.settle();
+                }
+            }
+            Step::Resume(who) => {
+                if let Some(key) = someone(who) {
+                    assert_eq!(self.resume(key), Some(key));
                 }
             }
             Step::Connect(who) => {
@@ -1157,6 +1191,7 @@ fn kind(command: &MediaCommand) -> &'static str {
     match command {
         MediaCommand::Join(_) => "join",
         MediaCommand::Leave { .. } => "leave",
+        MediaCommand::Resume { .. } => "resume",
         MediaCommand::Offer { .. } => "offer",
         MediaCommand::Answer { .. } => "answer",
         MediaCommand::Trickle { .. } => "trickle",

@@ -13,7 +13,7 @@ use slab::Slab;
 use tracing::{debug, error, trace};
 
 use crate::connection::{Connection, TransactionId};
-use crate::net::{Event, FailReason, PeerConnection};
+use crate::net::{Event, FailReason, PeerConnection, Reach};
 use crate::room::{Participant, Publication, Room};
 use crate::rtp::srtp::SrtpKeys;
 use crate::timer::Wheel;
@@ -260,13 +260,13 @@ impl Sfu {
             TransportEvent::Validated(path) => self.validated(index, path.remote),
             TransportEvent::Nominated(path) => self.nominated(index, path),
             TransportEvent::Connected(keys) => self.connected(index, &keys, now),
-            TransportEvent::Failed(FailCause::Ice) => self.fail(index, FailReason::Ice),
             TransportEvent::Failed(FailCause::Dtls | FailCause::FingerprintMismatch) => {
                 self.fail(index, FailReason::Dtls);
             }
             TransportEvent::Closed => self.fail(index, FailReason::Closed),
-            // ICE goes on trying and reports failure in time.
-            TransportEvent::IceDisconnected | TransportEvent::IceRecovered => {}
+            TransportEvent::IceDisconnected => self.emit_reach(index, Reach::Silent),
+            TransportEvent::IceRecovered => self.emit_reach(index, Reach::Heard),
+            TransportEvent::IceFailed => self.lose_path(index),
             // Clients wait for their channels to open; what is sent on them is relayed to nobody.
             TransportEvent::ChannelOpen { .. }
             | TransportEvent::Data { .. }
@@ -314,6 +314,20 @@ impl Sfu {
         self.events.push_back((room, Event::Connected { participant: key, connection }));
     }
 
+    /// Nothing is sent until ICE has found a path again. What is negotiated stays as it is.
+    fn lose_path(&mut self, index: usize) {
+        self.connections[index].egress.path = None;
+        self.forget_validated(index);
+        self.emit_reach(index, Reach::Lost);
+    }
+
+    fn emit_reach(&mut self, index: usize, reach: Reach) {
+        let Connection { participant, which: connection, .. } = self.connections[index];
+        let Participant { key: participant, room, .. } = self.participants[participant];
+        debug!(%participant, ?connection, ?reach, "reach changed");
+        self.events.push_back((room, Event::Reach { participant, connection, reach }));
+    }
+
     /// Ends a connection for good. The participant stays until it is told to leave.
     pub(crate) fn fail(&mut self, index: usize, reason: FailReason) {
         let connection = &mut self.connections[index];
@@ -330,14 +344,19 @@ impl Sfu {
         self.events.push_back((room, Event::Failed { participant: key, connection: which, reason }));
     }
 
-    /// Takes a connection out of the tables by which datagrams find it.
-    pub(crate) fn forget_addresses(&mut self, index: usize) {
-        let connection = &mut self.connections[index];
-        for address in connection.validated.drain(..) {
+    /// Its addresses may be somebody else's by now.
+    fn forget_validated(&mut self, index: usize) {
+        for address in self.connections[index].validated.drain(..) {
             if self.connection_by_address.get(&address) == Some(&index) {
                 self.connection_by_address.remove(&address);
             }
         }
+    }
+
+    /// Takes a connection out of the tables by which datagrams find it.
+    pub(crate) fn forget_addresses(&mut self, index: usize) {
+        self.forget_validated(index);
+        let connection = &mut self.connections[index];
         for ufrag in connection.ufrags.drain(..) {
             self.connection_by_ufrag.remove(&ufrag);
         }

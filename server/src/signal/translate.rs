@@ -6,12 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use banter_protocol::sid::{AudioSource, TrackSid};
 use banter_protocol::token::{Source, VideoGrant};
-use banter_sfu::net::{ConnectionMode, FailReason, PeerConnection, TrackFormat};
+use banter_sfu::net::{ConnectionMode, PeerConnection, TrackFormat};
 use banter_sfu::{Mid, ParticipantKey, TrackKey};
 use livekit_protocol::participant_info::{Kind, KindDetail};
-use livekit_protocol::{
-    DisconnectReason, ParticipantPermission, SessionDescription, SignalTarget, TrackSource,
-};
+use livekit_protocol::{ParticipantPermission, SessionDescription, SignalTarget, TrackSource};
 
 /// Whose track it is, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,14 +141,6 @@ pub(super) fn kind_details(names: &[String]) -> Vec<i32> {
         .filter_map(|name| KindDetail::from_str_name(&name.to_ascii_uppercase()))
         .map(i32::from)
         .collect()
-}
-
-/// What others are told about the end of a media connection.
-pub(super) fn disconnect_reason(reason: FailReason) -> DisconnectReason {
-    match reason {
-        FailReason::Ice => DisconnectReason::ConnectionTimeout,
-        FailReason::Dtls | FailReason::Panic | FailReason::Closed => DisconnectReason::MediaFailure,
-    }
 }
 
 pub(super) fn unix_millis(time: SystemTime) -> i64 {

@@ -104,14 +104,24 @@ pub enum NegotiationError {
 /// Why a connection ended on the media side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailReason {
-    /// ICE found no path, or lost it for good.
-    Ice,
     /// The handshake failed, or the certificate is not the one that was signalled.
     Dtls,
     /// The peer closed the connection.
     Closed,
     /// A defect in one session's stack, contained.
     Panic,
+}
+
+/// Whether the peer of a connection is heard, by ICE: media may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It is heard again.
+    Heard,
+    /// Nothing has been heard for 10 seconds; it may come back by itself.
+    Silent,
+    /// No path is left, or none was found in 30 seconds. What was agreed is kept, and an ICE restart begins anew: the
+    /// client's offer on the publisher connection, [`RoomHandle::resume`] on the subscriber one.
+    Lost,
 }
 
 /// One participant's place in the speaker list.
@@ -130,6 +140,8 @@ pub enum Event {
     Connected { participant: ParticipantKey, connection: PeerConnection },
     /// The connection is gone for good; the participant stays until [`Command::Leave`].
     Failed { participant: ParticipantKey, connection: PeerConnection, reason: FailReason },
+    /// The peer of a connection is no longer heard, or is heard again. Nothing is said of one that is reached at first.
+    Reach { participant: ParticipantKey, connection: PeerConnection, reach: Reach },
     /// Dual mode: send this to the client; its answer comes back by [`MediaHandle::answer`].
     SubscriberOffer { participant: ParticipantKey, sdp: String, sending: Vec<(Mid, TrackKey)> },
     /// Single mode: ask the client for this many more receiving sections; 0 asks only for a new offer.

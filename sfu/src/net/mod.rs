@@ -10,6 +10,6 @@ pub use batch::{MediaSocket, ReceiveBatch, Received, SocketCounters};
 pub use gauges::MediaCounters;
 pub use handle::{
     Command, ConnectionMode, Event, FailReason, JoinError, JoinSpec, MediaHandle, NegotiationError,
-    OfferOutcome, PeerConnection, Permissions, RoomHandle, Speaker, TrackFormat, TrackSpec,
+    OfferOutcome, PeerConnection, Permissions, Reach, RoomHandle, Speaker, TrackFormat, TrackSpec,
 };
 pub use start::{Media, MediaConfig, StartError, start};

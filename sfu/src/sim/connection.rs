@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::Datagram;
-use super::description::{Local, MID, OPUS, RED, Remote};
+use super::description::{Local, OPUS, RED, Remote};
 use super::hearing::{Utterance, decode_red};
 use crate::Ssrc;
 use crate::rtp::rtcp::{Compound, CompoundWriter, RtcpItem};
@@ -46,6 +46,8 @@ pub(super) struct Connection {
     version: u64,
     srtp: Option<(Inbound, Outbound)>,
     failure: Option<FailCause>,
+    /// The other side's ICE name, by its latest description.
+    remote_ufrag: String,
     streams: BTreeMap<Ssrc, Stream>,
     history: VecDeque<(Ssrc, SeqNo, Vec<u8>)>,
     outgoing: Vec<Vec<u8>>,
@@ -63,15 +65,12 @@ pub(super) struct Heard {
     pub(super) timestamp: RtpTime,
     /// It came with the one before it.
     pub(super) is_redundant: bool,
-    /// It named the section that it belongs to.
-    pub(super) is_introduced: bool,
 }
 
 /// A track that arrives.
 #[derive(Debug)]
 struct Stream {
     track: String,
-    mid: String,
     stats: ReceiveStats,
     highest: Option<ExtSeq>,
     /// Packets that have not arrived, and how often they were asked for.
@@ -98,6 +97,7 @@ impl Connection {
             version: 1,
             srtp: None,
             failure: None,
+            remote_ufrag: String::new(),
             streams: BTreeMap::new(),
             history: VecDeque::new(),
             outgoing: Vec::new(),
@@ -140,6 +140,11 @@ impl Connection {
         self.transport.restart_ice(IceCredentials::random(rng), now);
     }
 
+    /// Whether the other side begins ICE anew by this description.
+    pub(super) fn is_restarted_by(&self, remote: &Remote) -> bool {
+        !self.remote_ufrag.is_empty() && self.remote_ufrag != remote.ufrag
+    }
+
     pub(super) fn close(&mut self) {
         self.transport.close();
         self.srtp = None;
@@ -152,6 +157,7 @@ impl Connection {
             fingerprints: remote.fingerprints.clone(),
             role,
         };
+        self.remote_ufrag.clone_from(&remote.ufrag);
         self.transport.set_remote(parameters, now);
         for candidate in &remote.candidates {
             self.transport.add_remote_candidate(candidate);
@@ -163,9 +169,8 @@ impl Connection {
             let track = section.track.clone().expect("a section that sends names its track");
             for &ssrc in &section.ssrcs {
                 // What is announced once may still be on its way when it is announced no more, so nothing is forgotten.
-                let stream = self.streams.entry(ssrc).or_insert_with(|| Stream::new(&track, &section.mid));
+                let stream = self.streams.entry(ssrc).or_insert_with(|| Stream::new(&track));
                 stream.track.clone_from(&track);
-                stream.mid.clone_from(&section.mid);
             }
         }
     }
@@ -196,9 +201,6 @@ impl Connection {
             self.unexpected += 1;
             return;
         };
-        let mid = view.extensions.get(MID);
-        let is_elsewhere = mid.is_some_and(|mid| mid != stream.mid.as_bytes());
-        self.unexpected += u64::from(is_elsewhere);
         stream.stats.handle_packet(opened.index, view.header.timestamp, now);
         stream.note_arrival(opened.index);
         if self.repairs && !stream.missing.is_empty() {
@@ -210,7 +212,6 @@ impl Connection {
             utterance,
             timestamp: view.header.timestamp,
             is_redundant: blocks.len() > 1,
-            is_introduced: mid.is_some(),
         });
     }
 
@@ -336,10 +337,9 @@ impl Connection {
 }
 
 impl Stream {
-    fn new(track: &str, mid: &str) -> Self {
+    fn new(track: &str) -> Self {
         Self {
             track: track.to_owned(),
-            mid: mid.to_owned(),
             stats: ReceiveStats::new(48_000),
             highest: None,
             missing: BTreeMap::new(),

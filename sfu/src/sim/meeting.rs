@@ -10,7 +10,9 @@ use rand::rngs::StdRng;
 
 use super::peer::{Peer, track_label};
 use super::{Datagram, Hearing, Net, Node, World};
-use crate::net::{ConnectionMode, Event, FailReason, JoinSpec, Permissions, TrackSpec};
+use crate::net::{
+    ConnectionMode, Event, FailReason, JoinSpec, PeerConnection, Permissions, Reach, TrackSpec,
+};
 use crate::transport::Identity;
 use crate::{Config, Counters, ParticipantKey, RoomKey, Sfu, TrackKey};
 
@@ -28,6 +30,7 @@ pub struct Meeting {
     next_key: u64,
     red: bool,
     failures: Vec<(ParticipantKey, FailReason)>,
+    reaches: Vec<(ParticipantKey, PeerConnection, Reach)>,
     subscribed: Vec<(TrackKey, ParticipantKey)>,
     /// Who is speaking, as the speaker lists have it.
     speaking: BTreeMap<ParticipantKey, f32>,
@@ -39,6 +42,8 @@ struct Person {
     room: RoomKey,
     mode: ConnectionMode,
     track: Option<TrackKey>,
+    /// Nothing reaches the client by signalling.
+    is_cut_off: bool,
 }
 
 #[derive(Debug)]
@@ -72,6 +77,7 @@ impl Meeting {
             next_key: 1,
             red: false,
             failures: Vec::new(),
+            reaches: Vec::new(),
             subscribed: Vec::new(),
             speaking: BTreeMap::new(),
         }
@@ -85,6 +91,11 @@ impl Meeting {
     /// Where a client receives, on its first connection.
     pub fn address(&self, participant: ParticipantKey) -> SocketAddr {
         self.world.node(self.people[&participant].node).addresses()[0]
+    }
+
+    /// Where a client receives, on all its connections.
+    pub fn addresses(&self, participant: ParticipantKey) -> Vec<SocketAddr> {
+        self.world.node(self.people[&participant].node).addresses()
     }
 
     pub fn net(&mut self) -> &mut Net {
@@ -114,7 +125,7 @@ impl Meeting {
         let mut peer = Peer::new(mode, &self.identity, address, key.0, self.world.now());
         peer.set_red(self.red);
         let node = self.world.add(Member::Peer(Box::new(peer)));
-        self.people.insert(key, Person { node, room, mode, track: None });
+        self.people.insert(key, Person { node, room, mode, track: None, is_cut_off: false });
         let spec = JoinSpec {
             room,
             participant: key,
@@ -202,6 +213,19 @@ impl Meeting {
         let track = track.expect("somebody who speaks");
         self.world.act(node, |member, _| member.peer_mut().set_muted(muted));
         self.with_sfu(|sfu, _| sfu.set_muted(participant, track, muted));
+    }
+
+    /// The client's signalling is lost: what the SFU asks of it does not arrive.
+    pub fn cut_signalling(&mut self, participant: ParticipantKey) {
+        self.people.get_mut(&participant).expect("in the meeting").is_cut_off = true;
+    }
+
+    /// The client's signalling is back, and it restarts ICE on the connection on which it offers.
+    pub fn resume(&mut self, participant: ParticipantKey) {
+        self.people.get_mut(&participant).expect("in the meeting").is_cut_off = false;
+        self.with_sfu(|sfu, now| sfu.resume(participant, now));
+        self.with_peer(participant, Peer::restart_ice);
+        self.negotiate(participant);
     }
 
     /// Does something with the SFU, then follows what it asks for.
@@ -297,6 +321,11 @@ impl Meeting {
         self.world.node(SFU).unit().sfu.counters()
     }
 
+    /// What the SFU has said of who is heard, in order.
+    pub fn reaches(&self) -> &[(ParticipantKey, PeerConnection, Reach)] {
+        &self.reaches
+    }
+
     /// Connections that the SFU gave up.
     pub fn failures(&self) -> &[(ParticipantKey, FailReason)] {
         &self.failures
@@ -310,6 +339,10 @@ impl Meeting {
     /// Whether the speaker list has this participant as active.
     pub fn is_speaking(&self, participant: ParticipantKey) -> bool {
         self.speaking.contains_key(&participant)
+    }
+
+    fn reachable(&self, participant: ParticipantKey) -> Option<&Person> {
+        self.people.get(&participant).filter(|person| !person.is_cut_off)
     }
 
     fn fresh_key(&mut self) -> u64 {
@@ -326,14 +359,14 @@ impl Meeting {
     fn follow(&mut self, event: Event) {
         match event {
             Event::SectionsRequired { participant, audio } => {
-                if let Some(person) = self.people.get(&participant) {
+                if let Some(person) = self.reachable(participant) {
                     assert_eq!(person.mode, ConnectionMode::Single, "only one connection is asked to offer");
                     self.world.act(person.node, |member, _| member.peer_mut().add_hearing(audio));
                     self.negotiate(participant);
                 }
             }
             Event::SubscriberOffer { participant, sdp, .. } => {
-                if let Some(person) = self.people.get(&participant) {
+                if let Some(person) = self.reachable(participant) {
                     assert_eq!(person.mode, ConnectionMode::Dual, "only a second connection is offered");
                     let answer =
                         self.world.act(person.node, |member, now| member.peer_mut().handle_offer(&sdp, now));
@@ -343,6 +376,9 @@ impl Meeting {
                 }
             }
             Event::Failed { participant, reason, .. } => self.failures.push((participant, reason)),
+            Event::Reach { participant, connection, reach } => {
+                self.reaches.push((participant, connection, reach));
+            }
             Event::Subscribed { track, subscriber } => self.subscribed.push((track, subscriber)),
             Event::Speakers { changes, .. } => {
                 for speaker in changes {

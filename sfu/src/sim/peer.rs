@@ -193,6 +193,9 @@ impl Peer {
     pub fn handle_offer(&mut self, sdp: &str, now: Instant) -> String {
         let remote = Remote::read(sdp);
         let connection = self.subscriber.as_mut().expect("only a client with two connections is offered to");
+        if connection.is_restarted_by(&remote) {
+            connection.restart_ice(&mut self.rng, now);
+        }
         let version = connection.next_version();
         let answer = description::answer(&connection.local(), &remote, version);
         connection.set_remote(&remote, DtlsRole::Client, now);
@@ -252,13 +255,9 @@ impl Peer {
 
     fn take_heard(&mut self) {
         for connection in std::iter::once(&mut self.publisher).chain(&mut self.subscriber) {
-            for Heard { track, utterance, timestamp, is_redundant, is_introduced } in
-                connection.heard.drain(..)
-            {
+            for Heard { track, utterance, timestamp, is_redundant } in connection.heard.drain(..) {
                 if track == track_label(utterance.track) {
-                    let hearing = self.heard.entry(utterance.track).or_default();
-                    hearing.introduced += u64::from(is_introduced);
-                    hearing.note(utterance, timestamp, is_redundant);
+                    self.heard.entry(utterance.track).or_default().note(utterance, timestamp, is_redundant);
                 } else {
                     self.misdelivered += 1;
                 }

@@ -1,5 +1,5 @@
 //! ICE (RFC 8445): str0m's agent, and what a server adds to it: limits on what one peer may make it remember, a path
-//! that follows the peer through a NAT rebinding, and an end when nothing is heard any more.
+//! that follows the peer through a NAT rebinding, and a path given up when nothing is heard any more.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -85,6 +85,7 @@ pub(super) enum IceEvent {
     Nominated(Path),
     Disconnected,
     Recovered,
+    /// The path is given up, or none was found. A restart begins anew.
     Failed,
 }
 
@@ -119,6 +120,8 @@ enum Liveness {
     New,
     Checking {
         since: Instant,
+        /// After a failure.
+        again: bool,
     },
     Connected,
     Disconnected,
@@ -179,7 +182,7 @@ impl IceSession {
             self.pair(&candidate);
         }
         if self.liveness == Liveness::New {
-            self.liveness = Liveness::Checking { since: now };
+            self.liveness = Liveness::Checking { since: now, again: false };
         }
         self.agent.handle_timeout(now);
     }
@@ -227,15 +230,19 @@ impl IceSession {
         self.wanted = None;
         let destination = self.destination;
         self.paths.retain(|known| Some(known.path) == destination);
-        if self.liveness != Liveness::Failed {
-            self.heard = now;
-        }
+        self.heard = now;
+        self.liveness = match self.liveness {
+            Liveness::Failed => Liveness::Checking { since: now, again: true },
+            Liveness::Checking { again, .. } => Liveness::Checking { since: now, again },
+            other @ (Liveness::New | Liveness::Connected | Liveness::Disconnected) => other,
+        };
     }
 
     pub(super) fn handle_datagram(&mut self, path: Path, bytes: &[u8], now: Instant) {
         let Ok(message) = StunMessage::parse(bytes) else { return };
         let is_known = self.is_validated(path);
-        if !self.local.contains(&path.local) || (!is_known && self.paths.len() >= MAX_PATHS) {
+        let is_welcome = is_known || self.paths.len() < MAX_PATHS;
+        if self.liveness == Liveness::Failed || !self.local.contains(&path.local) || !is_welcome {
             return;
         }
         let wants_path =
@@ -256,6 +263,9 @@ impl IceSession {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.liveness == Liveness::Failed {
+            return;
+        }
         self.agent.handle_timeout(now);
         self.take_agent_events(now);
         self.leave_stale_path(now);
@@ -278,8 +288,9 @@ impl IceSession {
     /// Call with nothing left to transmit.
     pub(super) fn deadline(&mut self) -> Option<Instant> {
         let liveness = match self.liveness {
-            Liveness::New | Liveness::Failed => None,
-            Liveness::Checking { since } => Some(since + CONNECT_TIMEOUT),
+            Liveness::Failed => return None,
+            Liveness::New => None,
+            Liveness::Checking { since, .. } => Some(since + CONNECT_TIMEOUT),
             Liveness::Connected => Some(self.heard + DISCONNECTED_AFTER),
             Liveness::Disconnected => Some(self.heard + FAILED_AFTER),
         };
@@ -335,27 +346,31 @@ impl IceSession {
             return;
         }
         self.destination = Some(path);
-        if matches!(self.liveness, Liveness::Checking { .. }) {
-            self.liveness = Liveness::Connected;
-        }
         self.events.push_back(IceEvent::Nominated(path));
+        if let Liveness::Checking { again, .. } = self.liveness {
+            self.liveness = Liveness::Connected;
+            self.events.extend(again.then_some(IceEvent::Recovered));
+        }
     }
 
     fn review_liveness(&mut self, now: Instant) {
         let (next, event) = match self.liveness {
-            Liveness::Checking { since } if now >= since + CONNECT_TIMEOUT => {
-                (Liveness::Failed, IceEvent::Failed)
-            }
+            Liveness::Checking { since, .. } if now >= since + CONNECT_TIMEOUT => return self.give_up(),
             Liveness::Connected if now >= self.heard + DISCONNECTED_AFTER => {
                 (Liveness::Disconnected, IceEvent::Disconnected)
             }
-            Liveness::Disconnected if now >= self.heard + FAILED_AFTER => {
-                (Liveness::Failed, IceEvent::Failed)
-            }
+            Liveness::Disconnected if now >= self.heard + FAILED_AFTER => return self.give_up(),
             _ => return,
         };
         self.liveness = next;
         self.events.push_back(event);
+    }
+
+    fn give_up(&mut self) {
+        self.liveness = Liveness::Failed;
+        self.destination = None;
+        self.paths.clear();
+        self.events.push_back(IceEvent::Failed);
     }
 }
 

@@ -93,6 +93,9 @@ pub enum TransportEvent {
     IceDisconnected,
     /// The peer is heard again.
     IceRecovered,
+    /// There is no path: none was found in 30 seconds, or the one in use has been silent for 15. Keys and channels are
+    /// kept, and [`Transport::restart_ice`] begins anew.
+    IceFailed,
     /// The connection is gone for good.
     Failed(FailCause),
     /// A data channel is ready for messages in both directions.
@@ -108,8 +111,6 @@ pub enum TransportEvent {
 /// Why a transport failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailCause {
-    /// No path was found in 30 seconds, or the one in use has been silent for 15.
-    Ice,
     /// The handshake failed or timed out.
     Dtls,
     /// The certificate is none of those that were signalled.
@@ -296,7 +297,7 @@ impl Transport {
             }
             IceEvent::Disconnected => self.emit(TransportEvent::IceDisconnected),
             IceEvent::Recovered => self.emit(TransportEvent::IceRecovered),
-            IceEvent::Failed => self.fail(FailCause::Ice),
+            IceEvent::Failed => self.emit(TransportEvent::IceFailed),
         }
         true
     }

@@ -137,9 +137,28 @@ fn silence_is_disconnection_after_ten_seconds_and_the_end_after_fifteen() {
     call.world.net().set_link(CLIENT_ADDRESS, Link::cable().loss(1.0));
     call.world.run_for(Duration::from_secs(13));
     assert!(call.world.node(SERVER).has(|event| matches!(event, TransportEvent::IceDisconnected)));
-    assert_eq!(call.world.node(SERVER).failure(), None);
+    assert!(!call.world.node(SERVER).has_lost_its_path());
     call.world.run_for(Duration::from_secs(5));
-    assert_eq!(call.world.node(SERVER).failure(), Some(FailCause::Ice));
+    assert!(call.world.node(SERVER).has_lost_its_path());
+    assert_eq!(call.world.node(SERVER).transport.path(), None);
+}
+
+#[test]
+fn a_restart_brings_back_a_connection_that_has_lost_its_path() {
+    let mut call = Call::new(Net::seeded(9));
+    call.connect();
+    call.world.net().set_link(CLIENT_ADDRESS, Link::cable().loss(1.0));
+    call.world.run_for(Duration::from_secs(60));
+    assert!(call.world.node(SERVER).has_lost_its_path());
+    call.world.net().set_link(CLIENT_ADDRESS, Link::cable());
+    call.world.run_for(Duration::from_secs(10));
+    assert_eq!(call.world.node(SERVER).transport.path(), None, "nothing else does");
+    call.restart();
+    let recovered =
+        |world: &World<End>| world.node(SERVER).has(|event| matches!(event, TransportEvent::IceRecovered));
+    assert!(call.world.run_until(Duration::from_secs(2), recovered));
+    assert_eq!(call.world.node(SERVER).times_connected(), 1, "the keys are the same");
+    assert!(call.exchange_messages());
 }
 
 #[test]
@@ -162,7 +181,7 @@ fn a_transport_that_never_finds_a_path_fails() {
     let mut call = Call::new(Net::seeded(11).with_link(Link::cable().loss(1.0)));
     call.describe();
     call.world.run_for(Duration::from_secs(31));
-    assert_eq!(call.world.node(SERVER).failure(), Some(FailCause::Ice));
+    assert!(call.world.node(SERVER).has_lost_its_path());
 }
 
 #[test]
@@ -172,11 +191,7 @@ fn an_ice_restart_keeps_the_keys_and_moves_the_path() {
     call.connect();
     call.world.run_for(Duration::from_secs(5));
     call.world.net().translate(CLIENT_ADDRESS, public(2));
-    for number in [SERVER, CLIENT] {
-        let credentials = IceCredentials::random(&mut call.rng);
-        call.world.act(number, |end, now| end.transport.restart_ice(credentials, now));
-    }
-    call.describe();
+    call.restart();
     let moved = |world: &World<End>| world.node(SERVER).nominated().remote == public(2);
     assert!(call.world.run_until(Duration::from_secs(2), moved));
     assert_eq!(call.world.node(SERVER).times_connected(), 1);
@@ -470,6 +485,10 @@ impl End {
         })
     }
 
+    fn has_lost_its_path(&self) -> bool {
+        self.has(|event| matches!(event, TransportEvent::IceFailed))
+    }
+
     fn nominated(&self) -> Path {
         self.transport.path().expect("a path")
     }
@@ -548,6 +567,15 @@ impl Call {
         let credentials = IceCredentials::random(&mut self.rng);
         let transport = Transport::new(&identity, ice, credentials, &[address], self.world.now());
         self.world.add(End { transport, identity, address, role, events: Vec::new(), sent: Vec::new() });
+    }
+
+    /// Both ends begin anew, with new credentials.
+    fn restart(&mut self) {
+        for number in [SERVER, CLIENT] {
+            let credentials = IceCredentials::random(&mut self.rng);
+            self.world.act(number, |end, now| end.transport.restart_ice(credentials, now));
+        }
+        self.describe();
     }
 
     fn describe(&mut self) {

@@ -71,6 +71,8 @@ impl Room {
             stage: Stage::Joined,
             signal: Signal::Open,
             heard_at: now.instant,
+            unheard: Default::default(),
+            recovery: None,
             version: 0,
             auto_subscribe,
             publications: Default::default(),
@@ -78,6 +80,7 @@ impl Room {
             subscriptions: Subscriptions::default(),
             listeners: Default::default(),
             offers: 0,
+            unanswered: None,
             presence,
         };
         info!(participant = participant.sid.as_str(), identity = participant.identity(), ?mode, "joined");

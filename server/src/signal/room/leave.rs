@@ -9,8 +9,8 @@ use livekit_protocol::{DisconnectReason, LeaveRequest, SignalResponse, signal_re
 use tracing::info;
 
 use super::announce::update;
-use super::participant::{Participant, Signal, Stage};
-use super::{MediaCommand, Now, Output, Room, SIGNAL_GRACE, Timer};
+use super::participant::Participant;
+use super::{MediaCommand, Now, Output, Room};
 use crate::signal::CloseReason;
 use crate::signal::presence::{PresenceEntry, PresenceEvent};
 
@@ -37,6 +37,10 @@ impl Ending {
     pub(super) const JOIN_FAILURE: Self = Self::disconnect(DisconnectReason::JoinFailure);
     pub(super) const ROOM_CLOSED: Self = Self::disconnect(DisconnectReason::RoomClosed);
     pub(super) const SIGNAL_CLOSE: Self = Self::disconnect(DisconnectReason::SignalClose);
+    /// Nothing is heard of the client's media any more.
+    pub(super) const CONNECTION_TIMEOUT: Self = Self::reconnect(DisconnectReason::ConnectionTimeout);
+    /// The client's connection broke, or was closed without goodbye.
+    pub(super) const MEDIA_FAILURE: Self = Self::reconnect(DisconnectReason::MediaFailure);
     /// The client's idea of the session is not ours: it should join afresh.
     pub(in crate::signal) const STATE_MISMATCH: Self = Self::reconnect(DisconnectReason::StateMismatch);
 
@@ -61,19 +65,6 @@ impl Ending {
 }
 
 impl Room {
-    /// The client's socket is gone. While media flows, the client has a moment to come back.
-    pub(in crate::signal) fn handle_signal_closed(&mut self, key: ParticipantKey, now: Now) {
-        let Some(participant) = self.participants.get_mut(&key) else { return };
-        match participant.stage {
-            Stage::Joined => self.remove(key, Ending::SIGNAL_CLOSE, now),
-            Stage::Active => {
-                let until = now.instant + SIGNAL_GRACE;
-                participant.signal = Signal::Lost { until };
-                self.timers.insert((until, Timer::SignalGrace(key)));
-            }
-        }
-    }
-
     /// Ends the room for everyone in it.
     pub(in crate::signal) fn handle_close(&mut self, reason: CloseReason, now: Now) {
         let reason = match reason {

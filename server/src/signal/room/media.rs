@@ -9,15 +9,17 @@ use super::leave::Ending;
 use super::participant::{Signal, Stage};
 use super::{GOODBYE_TIME, Now, Room, Timer};
 use crate::signal::presence::PresenceEvent;
-use crate::signal::translate;
 
 impl Room {
     pub(in crate::signal) fn handle_media_event(&mut self, event: Event, now: Now) {
         match event {
             Event::Connected { participant, connection } => self.connected(participant, connection, now),
             Event::Failed { participant, reason, .. } => self.failed(participant, reason, now),
+            Event::Reach { participant, connection, reach } => {
+                self.reach_changed(participant, connection, reach, now);
+            }
             Event::SubscriberOffer { participant, sdp, sending } => {
-                self.subscriber_offer(participant, sdp, &sending);
+                self.subscriber_offer(participant, sdp, &sending, now);
             }
             Event::SectionsRequired { participant, audio } => {
                 let requirement = MediaSectionsRequirement { num_audios: audio, num_videos: 0 };
@@ -61,7 +63,11 @@ impl Room {
         now: Now,
     ) {
         match outcome {
-            Ok(()) => {}
+            Ok(()) => {
+                if let Some(participant) = self.participants.get_mut(&key) {
+                    participant.unanswered = None;
+                }
+            }
             // A second answer to one offer changes nothing.
             Err(NegotiationError::WrongState(_)) => debug!("an answer came that nobody waits for"),
             Err(error) => self.negotiation_failed(key, &error, now),
@@ -92,7 +98,7 @@ impl Room {
             // Clients that leave close their connection first and say so a moment later.
             self.timers.insert((now.instant + GOODBYE_TIME, Timer::MediaClosed(key)));
         } else {
-            self.remove(key, Ending::reconnect(translate::disconnect_reason(reason)), now);
+            self.remove(key, Ending::MEDIA_FAILURE, now);
         }
     }
 
@@ -100,18 +106,19 @@ impl Room {
     pub(super) fn media_closed(&mut self, key: ParticipantKey, now: Now) {
         let Some(participant) = self.participants.get(&key) else { return };
         let ending = match participant.signal {
-            Signal::Open => Ending::reconnect(translate::disconnect_reason(FailReason::Closed)),
+            Signal::Open => Ending::MEDIA_FAILURE,
             Signal::Lost { .. } => Ending::SIGNAL_CLOSE,
         };
         self.remove(key, ending, now);
     }
 
-    fn subscriber_offer(&mut self, key: ParticipantKey, sdp: String, sending: &[(Mid, TrackKey)]) {
+    fn subscriber_offer(&mut self, key: ParticipantKey, sdp: String, sending: &[(Mid, TrackKey)], now: Now) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         participant.offers += 1;
         let id = participant.offers;
         let offer = self.names.description("offer", id, sdp, sending);
         self.send(key, signal_response::Message::Offer(offer));
+        self.await_answer(key, id, now);
     }
 
     /// Tells the publisher that somebody hears its track, the first time that somebody does.

@@ -13,6 +13,7 @@ mod media;
 mod participant;
 mod publication;
 mod publish;
+mod reach;
 mod requests;
 mod resume;
 mod subscribe;
@@ -44,8 +45,6 @@ pub(super) use resume::ResumeIntent;
 
 /// A participant that is not active by then has failed to join.
 const JOIN_DEADLINE: Duration = Duration::from_secs(60);
-/// How long a participant whose socket is gone may stay on its media alone, for its client to come back.
-const SIGNAL_GRACE: Duration = Duration::from_secs(5);
 /// How long after the end of its media a client may still say that it leaves.
 const GOODBYE_TIME: Duration = Duration::from_millis(300);
 const TOKEN_REFRESH_INTERVAL: Duration = Duration::from_secs(300);
@@ -215,7 +214,9 @@ pub(super) struct Room {
 enum Timer {
     JoinDeadline(ParticipantKey),
     TokenRefresh(ParticipantKey),
-    SignalGrace(ParticipantKey),
+    Absence(ParticipantKey),
+    Recovery(ParticipantKey),
+    Answer(ParticipantKey, u32),
     MediaClosed(ParticipantKey),
     Announcement,
     Counters,
@@ -283,7 +284,9 @@ impl Room {
         match timer {
             Timer::JoinDeadline(participant) => self.join_deadline_passed(participant, now),
             Timer::TokenRefresh(participant) => self.refresh_token(participant, now),
-            Timer::SignalGrace(participant) => self.signal_grace_passed(participant, now),
+            Timer::Absence(participant) => self.judge_absence(participant, now),
+            Timer::Recovery(participant) => self.judge_recovery(participant, now),
+            Timer::Answer(participant, id) => self.judge_answer(participant, id, now),
             Timer::MediaClosed(participant) => self.media_closed(participant, now),
             Timer::Announcement => self.announce_gathered(),
             Timer::Counters => self.tell_counters(now),
@@ -368,13 +371,6 @@ impl Room {
         let Some(participant) = self.participants.get(&key) else { return };
         if participant.stage != Stage::Active {
             self.remove(key, Ending::JOIN_FAILURE, now);
-        }
-    }
-
-    fn signal_grace_passed(&mut self, key: ParticipantKey, now: Now) {
-        let Some(participant) = self.participants.get(&key) else { return };
-        if matches!(participant.signal, Signal::Lost { until } if until <= now.instant) {
-            self.remove(key, Ending::SIGNAL_CLOSE, now);
         }
     }
 }

@@ -33,6 +33,10 @@ pub(super) struct Participant {
     pub(super) signal: Signal,
     /// When its client last said something by signalling.
     pub(super) heard_at: Instant,
+    /// Connections on which the client was heard once and is no longer.
+    pub(super) unheard: BTreeSet<PeerConnection>,
+    /// Until when the media of a resumed session must be heard again.
+    pub(super) recovery: Option<Instant>,
     /// Grows with each change that others are told of.
     pub(super) version: u32,
     pub(super) auto_subscribe: bool,
@@ -45,6 +49,8 @@ pub(super) struct Participant {
     pub(super) listeners: Listeners,
     /// Offers made on the subscriber connection; the last one's id.
     pub(super) offers: u32,
+    /// The offer that waits for its answer.
+    pub(super) unanswered: Option<u32>,
     /// What the channel's presence last said of this participant.
     pub(super) presence: Option<PresenceEntry>,
 }
@@ -63,7 +69,7 @@ pub(super) enum Signal {
     Open,
     /// The socket closed without goodbye; media may still flow.
     Lost {
-        until: Instant,
+        since: Instant,
     },
 }
 

@@ -72,6 +72,7 @@ impl Room {
         self.send_all_speakers(key);
         self.media(MediaCommand::Resume { participant: key });
         self.refresh_token(key, now);
+        self.await_recovery(key, now);
         if let Some(state) = intent.sync_state {
             self.sync_state(key, state, now);
         }

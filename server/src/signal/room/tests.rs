@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use banter_protocol::token::Source;
 use banter_sfu::Mid;
-use banter_sfu::net::{Event, FailReason, NegotiationError, OfferOutcome, Speaker, TrackFormat};
+use banter_sfu::net::{Event, FailReason, NegotiationError, OfferOutcome, Reach, Speaker, TrackFormat};
 use livekit_protocol::participant_info::State;
 use livekit_protocol::request_response::Reason;
 use livekit_protocol::signal_request::Message as Request;
@@ -24,6 +24,7 @@ mod admin;
 use crate::signal::CloseReason;
 use crate::signal::presence::PresenceEntry;
 
+mod reach;
 mod resume;
 
 #[test]
@@ -439,41 +440,6 @@ fn tokens_are_refreshed_every_five_minutes() {
 }
 
 #[test]
-fn a_lost_socket_ends_a_session_at_once_or_after_a_grace_while_media_flows() {
-    let mut scene = Scene::channel();
-    let alice = scene.join("alice");
-    let bob = scene.join("bob");
-    scene.connected(bob, PeerConnection::Publisher);
-    scene.room.handle_signal_closed(alice, scene.now);
-    scene.room.handle_signal_closed(bob, scene.now);
-    scene.settle();
-    assert_eq!(scene.inside(), ["bob"]);
-    scene.advance(SIGNAL_GRACE - Duration::from_millis(1));
-    assert_eq!(scene.inside(), ["bob"]);
-    scene.advance(Duration::from_millis(1));
-    assert!(scene.inside().is_empty());
-    assert!(matches!(
-        scene.presence.last(),
-        Some(PresenceEvent::Left { reason, .. }) if reason == "signal_close"
-    ));
-}
-
-#[test]
-fn a_failed_connection_asks_the_client_to_join_afresh() {
-    let mut scene = Scene::new();
-    let alice = scene.join("alice");
-    scene.connected(alice, PeerConnection::Publisher);
-    scene.event(Event::Failed {
-        participant: alice,
-        connection: PeerConnection::Publisher,
-        reason: FailReason::Ice,
-    });
-    let leave = scene.leave_of(alice);
-    assert_eq!(leave.action(), leave_request::Action::Reconnect);
-    assert_eq!(leave.reason(), DisconnectReason::ConnectionTimeout);
-}
-
-#[test]
 fn a_client_may_close_its_connection_before_it_says_goodbye() {
     let mut scene = Scene::new();
     let closed = |participant| Event::Failed {
@@ -652,6 +618,7 @@ enum Step {
     Leave(usize),
     LoseSocket(usize),
     Resume(usize),
+    Reach(usize, Reach),
     Connect(usize),
     Publish(usize),
     Unpublish(usize),
@@ -676,6 +643,8 @@ fn step() -> impl Strategy<Value = Step> {
         any::<usize>().prop_map(Step::Leave),
         any::<usize>().prop_map(Step::LoseSocket),
         any::<usize>().prop_map(Step::Resume),
+        (any::<usize>(), prop::sample::select(vec![Reach::Heard, Reach::Silent, Reach::Lost]))
+            .prop_map(|(who, reach)| Step::Reach(who, reach)),
         any::<usize>().prop_map(Step::Connect),
         any::<usize>().prop_map(Step::Publish),
         any::<usize>().prop_map(Step::Unpublish),
@@ -812,8 +781,22 @@ impl Scene {
 
     fn resume_as(&mut self, intent: ResumeIntent) -> Option<ParticipantKey> {
         let resumed = self.room.handle_resume(intent, self.now);
+        if let Some(key) = resumed {
+            self.hung_up.remove(&key);
+        }
         self.settle();
         resumed
+    }
+
+    fn reach(&mut self, participant: ParticipantKey, reach: Reach) {
+        self.event(Event::Reach { participant, connection: PeerConnection::Publisher, reach });
+    }
+
+    /// Joins, and its connection comes up.
+    fn join_connected(&mut self, identity: &str) -> ParticipantKey {
+        let key = self.join(identity);
+        self.connected(key, PeerConnection::Publisher);
+        key
     }
 
     fn lose_socket(&mut self, key: ParticipantKey) {
@@ -1011,6 +994,11 @@ impl Scene {
             Step::Resume(who) => {
                 if let Some(key) = someone(who) {
                     assert_eq!(self.resume(key), Some(key));
+                }
+            }
+            Step::Reach(who, reach) => {
+                if let Some(key) = someone(who) {
+                    self.reach(key, reach);
                 }
             }
             Step::Connect(who) => {

@@ -3,6 +3,7 @@
 use livekit_protocol::{SyncState, TrackInfo, TrackPublishedResponse};
 
 use super::*;
+use crate::signal::room::reach;
 
 #[test]
 fn a_resumed_client_is_told_first_that_it_is_and_then_everything_it_may_have_missed() {
@@ -48,7 +49,7 @@ fn nobody_else_notices_a_resume() {
     let before = scene.presence.len();
     scene.lose_socket(alice);
     assert_eq!(scene.resume(alice), Some(alice));
-    scene.advance(SIGNAL_GRACE * 2);
+    scene.advance(reach::SIGNAL_GRACE * 2);
     assert_eq!(scene.take(bob), []);
     assert_eq!(scene.presence.len(), before);
     assert_eq!(scene.inside(), ["alice", "bob"]);
@@ -189,14 +190,5 @@ fn publishing(sid: &str) -> SyncState {
     SyncState {
         publish_tracks: vec![TrackPublishedResponse { cid: "mic".into(), track }],
         ..SyncState::default()
-    }
-}
-
-impl Scene {
-    /// Joins, and its connection comes up.
-    fn join_connected(&mut self, identity: &str) -> ParticipantKey {
-        let key = self.join(identity);
-        self.connected(key, PeerConnection::Publisher);
-        key
     }
 }

@@ -2,15 +2,28 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::config::AddressFilter;
+
+/// Those of [`reachable`] that `filter` takes.
+pub fn offered(bind: IpAddr, filter: &AddressFilter) -> Vec<IpAddr> {
+    let interfaces = interfaces();
+    let name = |address: &IpAddr| {
+        interfaces.iter().find(|interface| interface.ip() == *address).map_or("", |interface| &interface.name)
+    };
+    let mut addresses = reachable(bind);
+    addresses.retain(|address| {
+        filter.networks.takes(|network| network.contains(address))
+            && filter.interfaces.takes(|known| known == name(address))
+    });
+    addresses
+}
+
 /// Those that a socket bound to `bind` answers at, the ones of use to most clients first and loopback last.
 pub fn reachable(bind: IpAddr) -> Vec<IpAddr> {
     if !bind.is_unspecified() {
         return vec![bind];
     }
-    let interfaces = if_addrs::get_if_addrs()
-        .inspect_err(|error| tracing::warn!(%error, "the addresses of this machine cannot be read"))
-        .unwrap_or_default();
-    let mut addresses: Vec<IpAddr> = interfaces
+    let mut addresses: Vec<IpAddr> = interfaces()
         .iter()
         .filter(|interface| !interface.is_link_local())
         .map(if_addrs::Interface::ip)
@@ -19,6 +32,12 @@ pub fn reachable(bind: IpAddr) -> Vec<IpAddr> {
     addresses.sort_by_key(|address| rank(*address));
     addresses.dedup();
     if addresses.is_empty() { vec![loopback(bind)] } else { addresses }
+}
+
+fn interfaces() -> Vec<if_addrs::Interface> {
+    if_addrs::get_if_addrs()
+        .inspect_err(|error| tracing::warn!(%error, "the addresses of this machine cannot be read"))
+        .unwrap_or_default()
 }
 
 fn rank(address: IpAddr) -> (bool, bool, IpAddr) {
@@ -31,12 +50,25 @@ fn loopback(bind: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use ipnet::IpNet;
+
     use super::*;
 
     #[test]
     fn a_socket_on_one_address_is_reached_there_only() {
         let address: IpAddr = "192.0.2.7".parse().expect("an address");
         assert_eq!(reachable(address), [address]);
+    }
+
+    #[test]
+    fn only_what_the_filter_takes_is_offered() {
+        let bind = Ipv4Addr::UNSPECIFIED.into();
+        let loopback: IpNet = "127.0.0.0/8".parse().expect("a network");
+        let mut filter = AddressFilter::default();
+        filter.networks.included.push(loopback);
+        assert!(offered(bind, &filter).iter().all(IpAddr::is_loopback));
+        filter.networks.excluded.push(loopback);
+        assert!(offered(bind, &filter).is_empty());
     }
 
     #[test]

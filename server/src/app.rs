@@ -1,6 +1,7 @@
 //! Wiring and orderly shutdown: the only place that sees every part.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use anyhow::Context;
 use axum::serve::ListenerExt;
 use banter_protocol::token::ApiKeys;
 use banter_sfu::net::{Media, MediaConfig, MediaHandle};
+use futures_util::future;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -15,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::addresses;
 use crate::ambient;
-use crate::config::{ApiKeyPair, Config};
+use crate::config::Config;
 use crate::data_dir::{DataDir, Lock, LockError};
 use crate::events::{self, EventHub};
 use crate::first_run::Welcome;
@@ -84,14 +86,15 @@ impl App {
         let lock = folder.lock()?;
         // Left by one that did not end in order.
         Ports::remove(&folder);
-        let keys = config.api_keys.clone().context("there is no API key in the settings")?;
-        let (listener, bind) = listen(&config)?;
-        let http_port = listener.local_addr().context("reading the HTTP port back")?.port();
-        let (handle, media) = start_media(&config, bind)?;
+        if config.api_keys.is_empty() {
+            return Err(anyhow::anyhow!("there is no API key in the settings").into());
+        }
+        let (listeners, http_port) = listen(&config)?;
+        let (handle, media) = start_media(&config)?;
 
         let (reports, presence) = mpsc::unbounded_channel();
         let directory = Arc::new(Directory(database.clone()));
-        let rooms = Rooms::new(signal_config(&keys), handle.clone(), directory, reports);
+        let rooms = Rooms::new(signal_config(&config), handle.clone(), directory, reports);
         let now = ambient::now().wall;
         // The clock tells one start from the next; two within a millisecond do not happen.
         let events = EventHub::new(now.0.unsigned_abs());
@@ -111,7 +114,7 @@ impl App {
             sessions,
             invites: Invites::new(database.clone()),
             channels: Channels::new(database.clone(), rooms.clone(), events.clone()),
-            voice: Voice::new(database.clone(), rooms.clone(), api_keys(keys)),
+            voice: Voice::new(database.clone(), rooms.clone(), api_keys(&config)),
             events,
             database: database.clone(),
             site: Arc::new(Site::new(config.public_url.clone(), config.trusted_proxies.clone())),
@@ -119,7 +122,7 @@ impl App {
             media: handle,
         };
         let router = http::router(state.clone(), signal::router(rooms.clone()));
-        let serving = tokio::spawn(serve(listener, router, ending.subscribe()));
+        let serving = tokio::spawn(serve(listeners, router, ending.subscribe()));
         let ports = Ports {
             http: http_port,
             rtc_udp: media.ports().to_vec(),
@@ -138,8 +141,12 @@ impl App {
     pub async fn welcome(&self) -> anyhow::Result<String> {
         let needed = self.state.accounts.setup_needed().await?;
         let url = |host: String| format!("http://{host}:{}", self.ports.http);
-        let (local, network): (Vec<IpAddr>, Vec<IpAddr>) =
-            addresses::reachable(self.config.bind).into_iter().partition(IpAddr::is_loopback);
+        let (local, network): (Vec<IpAddr>, Vec<IpAddr>) = self
+            .config
+            .bind
+            .iter()
+            .flat_map(|bind| addresses::reachable(*bind))
+            .partition(IpAddr::is_loopback);
         let welcome = Welcome {
             local: (!local.is_empty()).then(|| url("localhost".to_owned())),
             network: network.into_iter().map(|address| url(host(address))).collect(),
@@ -199,41 +206,58 @@ async fn upkeep(sessions: &Sessions) {
 }
 
 async fn serve(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     router: axum::Router,
-    mut ending: watch::Receiver<bool>,
+    ending: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    // Signalling messages are small and urgent.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move {
-            let _ = ending.wait_for(|ending| *ending).await;
-        })
-        .await
+    let serve_one = |listener: TcpListener| {
+        let mut ending = ending.clone();
+        // Signalling messages are small and urgent.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        axum::serve(listener, router.clone().into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(async move {
+                let _ = ending.wait_for(|ending| *ending).await;
+            })
+            .into_future()
+    };
+    future::try_join_all(listeners.into_iter().map(serve_one)).await.map(drop)
 }
 
-/// Binds the HTTP port. The answer's address is the one that media shall be bound to as well: where there is no IPv6,
-/// every address is every IPv4 address.
-fn listen(config: &Config) -> Result<(TcpListener, IpAddr), StartError> {
-    let bind = match config.bind {
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) if !has_ipv6() => Ipv4Addr::UNSPECIFIED.into(),
-        other => other,
-    };
-    match tcp_listener(SocketAddr::new(bind, config.port)) {
-        Ok(listener) => Ok((listener, bind)),
+/// Binds the HTTP port at every address. If any port will do, all addresses get the one that the first found.
+fn listen(config: &Config) -> Result<(Vec<TcpListener>, u16), StartError> {
+    let mut listeners = Vec::new();
+    let mut port = config.port;
+    for bind in &config.bind {
+        let listener = listen_at(SocketAddr::new(bound(*bind), port))?;
+        port = listener.local_addr().context("reading the HTTP port back")?.port();
+        listeners.push(listener);
+    }
+    Ok((listeners, port))
+}
+
+fn listen_at(address: SocketAddr) -> Result<TcpListener, StartError> {
+    match tcp_listener(address) {
+        Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(PortInUse {
             transport: Transport::Tcp,
-            port: config.port,
+            port: address.port(),
             flag: "port".to_owned(),
-            holder: port_holder::find(Transport::Tcp, config.port),
+            holder: port_holder::find(Transport::Tcp, address.port()),
         }
         .into()),
         Err(error) => {
-            let place = SocketAddr::new(bind, config.port);
-            Err(anyhow::Error::new(error).context(format!("binding the HTTP port {place}")).into())
+            Err(anyhow::Error::new(error).context(format!("binding the HTTP port {address}")).into())
         }
+    }
+}
+
+/// Where there is no IPv6, every address is every IPv4 address.
+fn bound(bind: IpAddr) -> IpAddr {
+    match bind {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) if !has_ipv6() => Ipv4Addr::UNSPECIFIED.into(),
+        other => other,
     }
 }
 
@@ -255,13 +279,19 @@ fn tcp_listener(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn start_media(config: &Config, bind: IpAddr) -> Result<(MediaHandle, Media), StartError> {
+fn start_media(config: &Config) -> Result<(MediaHandle, Media), StartError> {
+    let bind = bound(config.rtc_bind.unwrap_or_else(|| match config.bind.as_slice() {
+        [bind] => *bind,
+        several if several.iter().any(IpAddr::is_ipv6) => Ipv6Addr::UNSPECIFIED.into(),
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    }));
     let mut addresses = config.advertise.clone();
-    addresses.extend(addresses::reachable(bind).iter().filter(|address| !config.advertise.contains(address)));
+    let own = addresses::offered(bind, &config.rtc_filter);
+    addresses.extend(own.iter().filter(|address| !config.advertise.contains(address)));
     let media = MediaConfig {
         bind,
         ports: config.rtc_port_range.clone(),
-        workers: config.rtc_workers.unwrap_or_else(cores),
+        workers: config.rtc_workers.unwrap_or_else(|| cores().min(ports(&config.rtc_port_range))),
         addresses,
     };
     match banter_sfu::net::start(&media) {
@@ -278,13 +308,26 @@ fn start_media(config: &Config, bind: IpAddr) -> Result<(MediaHandle, Media), St
     }
 }
 
-fn signal_config(keys: &ApiKeyPair) -> SignalConfig {
-    let pairs = vec![(keys.key.clone(), keys.secret.clone())];
-    SignalConfig::new(pairs)
+fn signal_config(config: &Config) -> SignalConfig {
+    let pairs = config.api_keys.iter().map(|pair| (pair.key.clone(), pair.secret.clone())).collect();
+    SignalConfig {
+        empty_timeout: config.rooms.empty_timeout,
+        departure_timeout: config.rooms.departure_timeout,
+        max_participants: config.rooms.max_participants,
+        auto_create: config.rooms.auto_create,
+        remote_unmute: config.rooms.remote_unmute,
+        ..SignalConfig::new(pairs)
+    }
 }
 
-fn api_keys(pair: ApiKeyPair) -> ApiKeys {
-    ApiKeys::new(vec![(pair.key, pair.secret)]).expect("one pair is not none")
+fn api_keys(config: &Config) -> ApiKeys {
+    let pairs = config.api_keys.iter().map(|pair| (pair.key.clone(), pair.secret.clone())).collect();
+    ApiKeys::new(pairs).expect("there is a pair")
+}
+
+/// How many ports a range has. Any free ones are as many as are needed.
+fn ports(range: &RangeInclusive<u16>) -> usize {
+    if *range.end() == 0 { usize::MAX } else { range.len() }
 }
 
 /// Half of the cores at most: the other half is for audio.

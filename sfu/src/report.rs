@@ -39,12 +39,16 @@ impl Sfu {
         };
         for item in Compound::new(&bytes[..len]) {
             match item {
-                RtcpItem::SenderReport { sender, info, .. } => self.sender_reported(index, sender, info, now),
+                RtcpItem::SenderReport { sender, info, reports } => {
+                    self.sender_reported(index, sender, info, now);
+                    self.receiver_reported(index, reports);
+                }
+                RtcpItem::ReceiverReport { reports, .. } => self.receiver_reported(index, reports),
                 RtcpItem::Nack { media, lost, .. } => {
                     self.repair(index, media, lost.flat_map(crate::rtp::rtcp::NackPair::lost), now);
                 }
-                // What receivers make of our streams is for the quality they are shown; a stream's end is signalled.
-                RtcpItem::ReceiverReport { .. } | RtcpItem::Bye { .. } | RtcpItem::Unknown { .. } => {}
+                // A stream's end is signalled.
+                RtcpItem::Bye { .. } | RtcpItem::Unknown { .. } => {}
             }
         }
     }
@@ -55,6 +59,19 @@ impl Sfu {
         if let Some(source) = source.filter(|source| source.ssrc == sender) {
             source.stats.handle_sender_report(info.ntp, now);
             source.report = Some((info.rtp, now));
+        }
+    }
+
+    /// The peer knows the streams that it reports on.
+    fn receiver_reported(&mut self, index: usize, reports: impl Iterator<Item = ReportBlock>) {
+        for ReportBlock { ssrc, .. } in reports {
+            let connection = &self.connections[index];
+            let Some(&(_, track)) = connection.sending.iter().find(|(known, _)| *known == ssrc) else {
+                continue;
+            };
+            if let Some(subscription) = self.subscription_mut(track, connection.participant) {
+                subscription.introduced();
+            }
         }
     }
 

@@ -33,6 +33,20 @@ fn two_people_hear_each_other_in_both_modes() {
 }
 
 #[test]
+fn a_stream_names_its_section_until_the_listener_reports_on_it() {
+    let mut meeting = Meeting::new(Net::seeded(21));
+    let (alice, bob) = (meeting.join_speaking(ROOM, Single), meeting.join_speaking(ROOM, Single));
+    assert!(meeting.run_until(PATIENCE, |meeting| meeting.heard(alice, bob).packets > 0));
+    let first = meeting.heard(alice, bob);
+    assert_eq!(first.introduced, first.packets);
+    meeting.run_for(Duration::from_secs(10));
+    let heard = meeting.heard(alice, bob);
+    assert!(heard.introduced < heard.packets / 2, "{} of {}", heard.introduced, heard.packets);
+    assert_eq!((heard.missing(), heard.repeated, heard.out_of_time), (0, 0, 0));
+    assert_sound(&meeting);
+}
+
+#[test]
 fn an_hour_of_conversation_loses_nothing_and_drifts_nowhere() {
     let mut meeting = Meeting::new(Net::seeded(2));
     let (alice, bob) = (meeting.join_speaking(ROOM, Single), meeting.join_speaking(ROOM, Dual));

@@ -87,8 +87,8 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
     );
   });
 
-  test("all three join, and each hears the words of each", async () => {
-    for (const person of everybody) await join(person);
+  test("all three join at once, and each hears the words of each", async () => {
+    await Promise.all(everybody.map(join));
     for (const person of everybody) for (const other of everybody) await person.see(row(other), 3000);
     await assertAllHearAll(everybody, (person) => ids[person.voice]);
   });

@@ -1,6 +1,7 @@
 //! `banter config`: what is configured, and where.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 use clap::Subcommand;
 
@@ -28,6 +29,9 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     // Looking must not leave anything behind, so a folder that does not exist yet stays so.
     let settings = if folder::exists(&raw) { read_settings(&raw)? } else { BTreeMap::new() };
     flags::resolve(&raw, &settings)?;
+    for warning in raw.warnings() {
+        let _ = writeln!(std::io::stderr(), "banter: {warning}");
+    }
     print(&table(&raw.with_settings(&settings), secrets))
 }
 
@@ -48,7 +52,7 @@ fn table(raw: &RawConfig, secrets: bool) -> String {
                 _ if **key == keys::DATA_DIR => {
                     raw.data_dir().map(|path| path.display().to_string()).unwrap_or_default()
                 }
-                _ => given.text,
+                _ => given.text.trim_end().replace('\n', ","),
             };
             [key.name.to_owned(), value, given.origin.to_string()]
         })

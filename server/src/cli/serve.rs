@@ -14,6 +14,9 @@ pub fn run(flags: AllFlags) -> anyhow::Result<()> {
     // Everything given by hand is checked before the data folder is touched, and once more with the settings in it.
     let config = flags::resolve(&raw, &BTreeMap::new())?;
     telemetry::start(&config.log);
+    for warning in raw.warnings() {
+        tracing::warn!("{warning}");
+    }
     let (data, database) = folder::open(&raw)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -66,6 +66,12 @@ impl Key {
 pub const VARIABLE_PREFIX: &str = "BANTER_";
 
 pub static CONFIG: Key = Key::new("config", "FILE", "", "Configuration file in TOML, with these same keys");
+pub static LIVEKIT_CONFIG: Key = Key::new(
+    "livekit_config",
+    "FILE",
+    "",
+    "Configuration file of a LiveKit server, in YAML; what is given elsewhere goes before it",
+);
 pub static DATA_DIR: Key = Key::new(
     "data_dir",
     "DIR",
@@ -74,9 +80,9 @@ pub static DATA_DIR: Key = Key::new(
 );
 pub static BIND: Key = Key::new(
     "bind",
-    "ADDRESS",
+    "ADDRESS,…",
     "::",
-    "Address to listen on, for HTTP and for media; :: is every address, IPv4 included",
+    "Addresses to listen on, for HTTP and for media; :: is every address, IPv4 included",
 );
 pub static PORT: Key =
     Key::new("port", "PORT", "7880", "TCP port of the web app, the API and signalling; 0 is any free one")
@@ -95,8 +101,26 @@ pub static RTC_PORT_RANGE: Key = Key::new(
     "UDP ports for media; each media thread takes the first free one; 0 is any free ones",
 )
 .kept_as(Setting::Range("livekit_rtc_port_range_start", "livekit_rtc_port_range_end"));
-pub static RTC_WORKERS: Key =
-    Key::new("rtc_workers", "N", "0", "Media threads, 1 to 64; 0 is one for each processor core");
+pub static RTC_BIND: Key = Key::new(
+    "rtc_bind",
+    "ADDRESS",
+    "",
+    "Address for media only, if it is not that of --bind; :: is every address, IPv4 included",
+);
+pub static RTC_WORKERS: Key = Key::new(
+    "rtc_workers",
+    "N",
+    "0",
+    "Media threads, 1 to 64; 0 is one for each processor core, as far as the UDP ports go",
+);
+pub static RTC_NETWORKS: Key = Key::new(
+    "rtc_networks",
+    "NETWORK,…",
+    "",
+    "Offer clients only those addresses of this machine that are in these networks; ! before one excludes it",
+);
+pub static RTC_INTERFACES: Key =
+    Key::new("rtc_interfaces", "NAME,…", "", "The same by network interface, such as eth0 or !docker0");
 pub static ADVERTISE: Key = Key::new(
     "advertise",
     "ADDRESS,…",
@@ -134,14 +158,52 @@ pub static API_SECRET: Key = Key::new("api_secret", "SECRET", "", "Secret of the
     .kept_as(Setting::Key("livekit_api_secret"))
     .exposed(Exposure::Secret);
 
-pub static ALL: [&Key; 15] = [
+pub static API_KEYS: Key = Key::new(
+    "api_keys",
+    "KEY:SECRET,…",
+    "",
+    "Several API keys with their secrets; the first signs, and the one made on first run is not used",
+)
+.exposed(Exposure::Secret);
+pub static ROOM_AUTO_CREATE: Key = Key::new(
+    "room_auto_create",
+    "BOOL",
+    "true",
+    "Whether a token of your own backend opens the room that it names; channels always open",
+);
+pub static ROOM_EMPTY_TIMEOUT: Key =
+    Key::new("room_empty_timeout", "SECONDS", "300", "How long a room waits for its first participant");
+pub static ROOM_DEPARTURE_TIMEOUT: Key = Key::new(
+    "room_departure_timeout",
+    "SECONDS",
+    "20",
+    "How long a room stays after its last participant has left",
+);
+pub static ROOM_MAX_PARTICIPANTS: Key = Key::new(
+    "room_max_participants",
+    "N",
+    "0",
+    "Participants in a room that names no limit of its own; 0 is any number; channels have their own",
+);
+pub static ROOM_REMOTE_UNMUTE: Key = Key::new(
+    "room_remote_unmute",
+    "BOOL",
+    "false",
+    "Whether RoomService may unmute a participant's microphone",
+);
+
+pub static ALL: [&Key; 25] = [
     &CONFIG,
+    &LIVEKIT_CONFIG,
     &DATA_DIR,
     &BIND,
     &PORT,
     &RTC_TCP_PORT,
     &RTC_PORT_RANGE,
+    &RTC_BIND,
     &RTC_WORKERS,
+    &RTC_NETWORKS,
+    &RTC_INTERFACES,
     &ADVERTISE,
     &PUBLIC_URL,
     &TRUSTED_PROXIES,
@@ -150,6 +212,12 @@ pub static ALL: [&Key; 15] = [
     &DEV,
     &API_KEY,
     &API_SECRET,
+    &API_KEYS,
+    &ROOM_AUTO_CREATE,
+    &ROOM_EMPTY_TIMEOUT,
+    &ROOM_DEPARTURE_TIMEOUT,
+    &ROOM_MAX_PARTICIPANTS,
+    &ROOM_REMOTE_UNMUTE,
 ];
 
 /// The key that `wrong` was probably meant to be.

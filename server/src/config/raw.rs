@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::keys::{self, Key, Setting, VARIABLE_PREFIX};
+use super::livekit::{self, Source, Translation};
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Origin {
     Flag,
     Environment,
     File,
+    /// A LiveKit server's configuration.
+    LiveKitFile,
     /// Follows from `--dev`.
     Development,
     Settings,
@@ -24,6 +27,7 @@ impl fmt::Display for Origin {
             Origin::Flag => "flag",
             Origin::Environment => "environment",
             Origin::File => "file",
+            Origin::LiveKitFile => "LiveKit file",
             Origin::Development => "--dev",
             Origin::Settings => "settings",
             Origin::Default => "default",
@@ -36,6 +40,8 @@ impl fmt::Display for Origin {
 pub struct Given {
     pub text: String,
     pub origin: Origin,
+    /// What the person who gave it called it.
+    pub named: String,
 }
 
 /// Something wrong with the configuration, said to the person who wrote it.
@@ -53,12 +59,13 @@ impl fmt::Display for Complaint {
 pub struct RawConfig {
     given_by_name: BTreeMap<&'static str, Given>,
     complaints: Vec<Complaint>,
+    warnings: Vec<String>,
 }
 
 impl RawConfig {
     pub fn with_flags(mut self, flags: impl IntoIterator<Item = (&'static Key, String)>) -> Self {
         for (key, text) in flags {
-            self.give(key, text, Origin::Flag);
+            self.give(key, text, Origin::Flag, format!("--{}", key.flag()));
         }
         self
     }
@@ -70,7 +77,7 @@ impl RawConfig {
             let Some(name) = variable.strip_prefix(VARIABLE_PREFIX) else { continue };
             match keys::ALL.iter().find(|key| key.variable() == variable) {
                 Some(_) if text.is_empty() => {}
-                Some(key) => self.give(key, text, Origin::Environment),
+                Some(key) => self.give(key, text, Origin::Environment, variable),
                 None => {
                     if let Some(key) = keys::nearest(name) {
                         let meant = key.variable();
@@ -84,9 +91,39 @@ impl RawConfig {
         self
     }
 
+    /// Takes what a LiveKit server's configuration says in `source`.
+    pub fn with_livekit(mut self, translation: &Translation, source: Source) -> Self {
+        let origin = match source {
+            Source::Flag => Origin::Flag,
+            Source::Environment => Origin::Environment,
+            Source::File => Origin::LiveKitFile,
+        };
+        for value in translation.values.iter().filter(|value| value.source == source) {
+            self.give(value.key, value.text.clone(), origin, value.named.clone());
+        }
+        self
+    }
+
+    /// Takes what is wrong with a LiveKit server's configuration, and what is merely to be said of it.
+    pub fn with_remarks(mut self, translation: Translation) -> Self {
+        self.complaints.extend(translation.complaints);
+        self.warnings.extend(translation.warnings);
+        self
+    }
+
+    /// The LiveKit server's configuration file that a flag, a variable or Banter's own file names.
+    pub fn livekit_file(&self) -> Option<PathBuf> {
+        let own = self.given(&keys::CONFIG).map(|given| PathBuf::from(&given.text));
+        let named = self.given(&keys::LIVEKIT_CONFIG).map(|given| PathBuf::from(&given.text));
+        named.or(own.filter(|path| livekit::is_livekit_file(path)))
+    }
+
     /// Reads the file that a flag or a variable names, if one does.
     pub fn with_named_file(self) -> Self {
         let Some(given) = self.given(&keys::CONFIG).cloned() else { return self };
+        if livekit::is_livekit_file(Path::new(&given.text)) {
+            return self;
+        }
         match std::fs::read_to_string(&given.text) {
             Ok(content) => self.with_file(Path::new(&given.text), &content),
             Err(error) => {
@@ -114,7 +151,7 @@ impl RawConfig {
                 continue;
             };
             match text(&value) {
-                Some(text) => self.give(key, text, Origin::File),
+                Some(text) => self.give(key, text, Origin::File, key.name.to_owned()),
                 None => self.complain(format!(
                     "{shown}: {name:?} has to be a text, a number, a boolean or a list of texts"
                 )),
@@ -128,7 +165,7 @@ impl RawConfig {
         for (key, text) in
             [(&keys::BIND, "127.0.0.1"), (&keys::API_KEY, "devkey"), (&keys::API_SECRET, "secret")]
         {
-            self.give(key, text.to_owned(), Origin::Development);
+            self.give(key, text.to_owned(), Origin::Development, key.name.to_owned());
         }
         self
     }
@@ -143,7 +180,7 @@ impl RawConfig {
                 }
             };
             if let Some(text) = text.filter(|text| !text.is_empty()) {
-                self.give(key, text, Origin::Settings);
+                self.give(key, text, Origin::Settings, format!("{} (in the settings)", key.name));
             }
         }
         self
@@ -156,18 +193,25 @@ impl RawConfig {
 
     /// The same, down to the default.
     pub fn value(&self, key: &Key) -> Given {
-        self.given(key)
-            .cloned()
-            .unwrap_or_else(|| Given { text: key.default.to_owned(), origin: Origin::Default })
+        self.given(key).cloned().unwrap_or_else(|| Given {
+            text: key.default.to_owned(),
+            origin: Origin::Default,
+            named: key.name.to_owned(),
+        })
+    }
+
+    /// What an operator should know, though the configuration is usable. One sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     pub fn complaints(&self) -> &[Complaint] {
         &self.complaints
     }
 
-    fn give(&mut self, key: &Key, text: String, origin: Origin) {
+    fn give(&mut self, key: &Key, text: String, origin: Origin, named: String) {
         let key = Key::named(key.name).expect("every key is in the table");
-        self.given_by_name.entry(key.name).or_insert(Given { text, origin });
+        self.given_by_name.entry(key.name).or_insert(Given { text, origin, named });
     }
 
     fn complain(&mut self, text: String) {

@@ -37,6 +37,10 @@ pub struct SignalConfig {
     pub departure_timeout: Duration,
     /// An administrator may unmute a track, not only mute it.
     pub remote_unmute: bool,
+    /// Participants in a room that names no limit of its own; 0 means any number.
+    pub max_participants: u32,
+    /// Whether a join opens a room that is not a channel. Otherwise only tokens that may create rooms do.
+    pub auto_create: bool,
 }
 
 impl SignalConfig {
@@ -47,6 +51,8 @@ impl SignalConfig {
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
             remote_unmute: false,
+            max_participants: 0,
+            auto_create: true,
         }
     }
 }

@@ -166,6 +166,9 @@ impl Rooms {
     /// Whether a participant would get in, without letting it in.
     pub(super) async fn admits(&self, claims: &Claims, grant: &VideoGrant) -> Result<(), JoinError> {
         let channel = self.channel(claims, grant).await?;
+        if channel.is_none() && !self.may_open(grant) && !self.registry().rooms.contains_key(&grant.room) {
+            return Err(JoinError::NoRoom);
+        }
         let limit = channel.map(|channel| channel.max_participants);
         let (claims, grant, name) = (claims.clone(), grant.clone(), grant.room.clone());
         let admitted = self.call(&name, move |room, _| room.admits(&claims, &grant, limit)).await;
@@ -226,6 +229,11 @@ impl Rooms {
         if channel.is_none() && claims.banter_channel { Err(JoinError::NoRoom) } else { Ok(channel) }
     }
 
+    /// Whether who has `grant` may open a room that is not a channel by joining it.
+    fn may_open(&self, grant: &VideoGrant) -> bool {
+        self.shared.config.auto_create || grant.room_create
+    }
+
     fn open(&self, intent: &JoinIntent, channel: Option<&ChannelLimits>) -> Result<OpenRoom, JoinError> {
         let mut registry = self.registry();
         if registry.shutting_down {
@@ -237,6 +245,9 @@ impl Rooms {
         }
         if let Some(open) = registry.rooms.get(name) {
             return Ok(open.clone());
+        }
+        if channel.is_none() && !self.may_open(&intent.grant) {
+            return Err(JoinError::NoRoom);
         }
         registry.opened += 1;
         let key = RoomKey(registry.opened.into());
@@ -270,7 +281,10 @@ impl Rooms {
             is_channel: channel.is_some(),
             empty_timeout: timeout(asked.empty_timeout, config.empty_timeout),
             departure_timeout: timeout(asked.departure_timeout, config.departure_timeout),
-            max_participants: channel.map_or(asked.max_participants, |channel| channel.max_participants),
+            max_participants: channel.map_or_else(
+                || if asked.max_participants > 0 { asked.max_participants } else { config.max_participants },
+                |channel| channel.max_participants,
+            ),
             metadata: asked.metadata,
         }
     }

@@ -9,6 +9,7 @@ mod configuration;
 mod events;
 mod invites;
 mod lifecycle;
+mod livekit_config;
 mod openapi;
 mod places;
 mod program;

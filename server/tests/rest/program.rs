@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_banter"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("BANTER_") {
+        if ["BANTER_", "LIVEKIT_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(name);
         }
     }

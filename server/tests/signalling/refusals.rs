@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use banter_protocol::token::{ApiKeys, Claims, VideoGrant};
-
+use banter_server::signal::SignalConfig;
 use livekit_protocol::JoinRequest;
 
 use crate::client::{Client, join_request, microphone, wrap};
-use crate::server::{Server, claims, granting, sign, sign_at, token};
+use crate::server::{KEY, SECRET, Server, claims, granting, sign, sign_at, token};
 
 /// A row: what is wrong, the query, the header, and the answer.
 struct Row {
@@ -72,6 +72,38 @@ async fn a_request_that_is_no_websocket_finds_nothing_but_may_be_read() {
         assert_eq!(response.headers()["access-control-allow-origin"], "*");
         assert_eq!(response.text().await.expect("a body"), "");
     }
+}
+
+#[tokio::test]
+async fn without_auto_create_only_who_may_create_rooms_opens_one() {
+    let config = SignalConfig::new(vec![(KEY.into(), SECRET.into())]);
+    let server = Server::start_with(SignalConfig { auto_create: false, ..config }).await;
+    server.add_channel("channel", 0);
+    let query = format!("access_token={}", token("alice"));
+    let row = Row {
+        wrong: "no room",
+        query,
+        authorization: None,
+        status: 404,
+        says: "requested room does not exist",
+    };
+    check_upgrade(&server, &row, &format!("/rtc?{}", row.query)).await;
+    check_validate(&server, &row, &format!("/rtc/validate?{}", row.query)).await;
+
+    let (_in_channel, _) = Client::join(server.address, &sign(&claims("alice", "channel"))).await;
+    let creator = granting("bob", VideoGrant { room_create: true, ..VideoGrant::default() });
+    let (_creator, _) = Client::join(server.address, &sign(&creator)).await;
+    let (_follower, _) = Client::join(server.address, &token("alice")).await;
+}
+
+#[tokio::test]
+async fn rooms_have_the_limit_of_the_configuration_unless_they_name_one() {
+    let config = SignalConfig::new(vec![(KEY.into(), SECRET.into())]);
+    let server = Server::start_with(SignalConfig { max_participants: 1, ..config }).await;
+    let (_first, _) = Client::join(server.address, &token("alice")).await;
+    let query = format!("access_token={}", token("bob"));
+    let row = Row { wrong: "full", query, authorization: None, status: 403, says: "limit of 1" };
+    check_upgrade(&server, &row, &format!("/rtc?{}", row.query)).await;
 }
 
 #[tokio::test]

@@ -31,13 +31,16 @@ struct Channels(Arc<Mutex<BTreeMap<String, u32>>>);
 
 impl Server {
     pub async fn start() -> Self {
+        Self::start_with(SignalConfig::new(vec![(KEY.into(), SECRET.into())])).await
+    }
+
+    pub async fn start_with(signal: SignalConfig) -> Self {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let config = MediaConfig { bind: loopback, ports: 0..=0, workers: 1, addresses: vec![loopback] };
         let (media, workers) = start(&config).expect("loopback has a free port");
         let (events, presence) = mpsc::unbounded_channel();
         let channels = Channels::default();
-        let config = SignalConfig::new(vec![(KEY.into(), SECRET.into())]);
-        let rooms = Rooms::new(config, media.clone(), Arc::new(channels.clone()), events);
+        let rooms = Rooms::new(signal, media.clone(), Arc::new(channels.clone()), events);
         let listener = TcpListener::bind((loopback, 0)).await.expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound");
         let service = router(rooms.clone()).into_make_service_with_connect_info::<SocketAddr>();

@@ -188,10 +188,12 @@ fn send(
         timestamp: subscription.rewriter.timestamp(packet.timestamp),
         ssrc: subscription.ssrc,
     };
-    let len = FIXED_LEN + payload.len();
+    let extension = subscription.extension();
+    let header_len = FIXED_LEN + extension.map_or(0, |extension| extension.size());
+    let len = header_len + payload.len();
     let buffer = outbox.begin(len + outbound.rtp_overhead());
-    header.write(buffer, None)?;
-    buffer[FIXED_LEN..len].copy_from_slice(payload);
+    header.write(buffer, extension)?;
+    buffer[header_len..len].copy_from_slice(payload);
     let sealed = outbound.seal_rtp(buffer, len, seq).ok()?;
     outbox.commit(remote, Some(local.ip()), sealed);
     Some(payload.len() as u32)

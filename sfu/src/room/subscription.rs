@@ -6,6 +6,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::forward::rewrite::Rewriter;
+use crate::rtp::Extension;
 use crate::sdp::SendSection;
 use crate::{PayloadType, Ssrc};
 
@@ -20,6 +21,8 @@ pub(crate) struct Subscription {
     /// Slab index of the connection on which.
     pub(crate) connection: usize,
     pub(crate) ssrc: Ssrc,
+    /// Sent along until the subscriber has reported on the stream.
+    introduction: Option<Introduction>,
     paused: bool,
     /// Whether the subscriber may hear anything at all.
     permitted: bool,
@@ -34,6 +37,35 @@ pub(crate) struct Subscription {
 struct Repairs {
     since: Instant,
     granted: u32,
+}
+
+/// The section that a stream belongs to, for packets that overtake the answer by which the subscriber learns of the
+/// stream. Without it Firefox takes them for another section's stream, and then the section of its own stays silent.
+/// RFC 9143 §9.2 wants the mid in packets until the receiver is known to have it.
+#[derive(Clone, Copy, Debug)]
+struct Introduction {
+    id: u8,
+    mid: [u8; Self::MAX_MID],
+    len: u8,
+}
+
+impl Introduction {
+    /// What a one-byte header element holds (RFC 8285 §4.2).
+    const MAX_MID: usize = 16;
+    const MAX_ID: u8 = 14;
+
+    /// `None` where the peer takes no mid, or its mid does not fit.
+    fn of(section: &SendSection) -> Option<Self> {
+        let id = section.mid_ext.filter(|id| *id <= Self::MAX_ID)?;
+        let name = section.mid.0.as_bytes();
+        let mut mid = [0; Self::MAX_MID];
+        mid.get_mut(..name.len())?.copy_from_slice(name);
+        Some(Self { id, mid, len: name.len() as u8 })
+    }
+
+    fn extension(&self) -> Extension<'_> {
+        Extension { id: self.id, value: &self.mid[..usize::from(self.len)] }
+    }
 }
 
 /// How far a subscription has come.
@@ -74,6 +106,7 @@ impl Subscription {
             subscriber,
             connection,
             ssrc: Ssrc(rng.random_range(1..u32::MAX)),
+            introduction: None,
             paused: false,
             permitted,
             outlet: Outlet::Unbound,
@@ -94,8 +127,22 @@ impl Subscription {
         if changed {
             self.rewriter.detach();
             self.outlet = outlet;
+            self.introduction = Introduction::of(section);
         }
         changed
+    }
+
+    /// The header extension that packets carry at present.
+    pub(crate) fn extension(&self) -> Option<Extension<'_>> {
+        self.introduction.as_ref().map(Introduction::extension)
+    }
+
+    /// The subscriber has told what it receives of the stream, so it knows where the stream belongs.
+    pub(crate) fn introduced(&mut self) {
+        if self.introduction.take().is_some() {
+            // From here on a number stands for other bytes.
+            self.rewriter.detach();
+        }
     }
 
     pub(crate) fn unbind(&mut self) {

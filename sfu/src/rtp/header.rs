@@ -121,6 +121,11 @@ pub struct Extension<'a> {
 }
 
 impl Extension<'_> {
+    /// Bytes that it adds to a header, when it fits a one-byte element.
+    pub fn size(&self) -> usize {
+        4 + 4 * (1 + self.value.len()).div_ceil(4)
+    }
+
     fn write(&self, out: &mut [u8]) -> Option<usize> {
         if !(1..ONE_BYTE_STOP).contains(&self.id) || !(1..=16).contains(&self.value.len()) {
             return None;

@@ -175,6 +175,7 @@ impl Answerer {
                 ssrc: tracks.get(&track)?.ssrc,
                 opus: audio.opus,
                 red: audio.red,
+                mid_ext: audio.mid_ext,
                 nack: audio.nack,
             }),
             _ => None,

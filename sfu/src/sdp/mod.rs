@@ -97,6 +97,8 @@ pub struct SendSection {
     pub opus: PayloadType,
     /// Present when the peer takes RED.
     pub red: Option<PayloadType>,
+    /// Id of the header extension in which the peer takes the section's mid (RFC 8285), 1 to 255.
+    pub mid_ext: Option<u8>,
     /// The peer may ask for repeats (`a=rtcp-fb … nack`).
     pub nack: bool,
 }

@@ -191,8 +191,8 @@ impl Offerer {
             match *usage {
                 // A section that the peer leaves inactive stays the track's: it may want it at the next offer.
                 Usage::Sending(track, ssrc) if audio.direction.receives() => {
-                    let (opus, red, nack) = (audio.opus, audio.red, audio.nack);
-                    sending.push(SendSection { mid: mid(index), track, ssrc, opus, red, nack });
+                    let Audio { opus, red, mid_ext, nack, .. } = audio;
+                    sending.push(SendSection { mid: mid(index), track, ssrc, opus, red, mid_ext, nack });
                 }
                 Usage::Released => *usage = Usage::Idle,
                 Usage::Sending(..) | Usage::Idle | Usage::Refused(_) => {}

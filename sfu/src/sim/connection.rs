@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::Datagram;
-use super::description::{Local, OPUS, RED, Remote};
+use super::description::{Local, MID, OPUS, RED, Remote};
 use super::hearing::{Utterance, decode_red};
 use crate::Ssrc;
 use crate::rtp::rtcp::{Compound, CompoundWriter, RtcpItem};
@@ -65,12 +65,15 @@ pub(super) struct Heard {
     pub(super) timestamp: RtpTime,
     /// It came with the one before it.
     pub(super) is_redundant: bool,
+    /// It named the section that it belongs to.
+    pub(super) is_introduced: bool,
 }
 
 /// A track that arrives.
 #[derive(Debug)]
 struct Stream {
     track: String,
+    mid: String,
     stats: ReceiveStats,
     highest: Option<ExtSeq>,
     /// Packets that have not arrived, and how often they were asked for.
@@ -169,8 +172,9 @@ impl Connection {
             let track = section.track.clone().expect("a section that sends names its track");
             for &ssrc in &section.ssrcs {
                 // What is announced once may still be on its way when it is announced no more, so nothing is forgotten.
-                let stream = self.streams.entry(ssrc).or_insert_with(|| Stream::new(&track));
+                let stream = self.streams.entry(ssrc).or_insert_with(|| Stream::new(&track, &section.mid));
                 stream.track.clone_from(&track);
+                stream.mid.clone_from(&section.mid);
             }
         }
     }
@@ -201,6 +205,9 @@ impl Connection {
             self.unexpected += 1;
             return;
         };
+        let mid = view.extensions.get(MID);
+        let is_elsewhere = mid.is_some_and(|mid| mid != stream.mid.as_bytes());
+        self.unexpected += u64::from(is_elsewhere);
         stream.stats.handle_packet(opened.index, view.header.timestamp, now);
         stream.note_arrival(opened.index);
         if self.repairs && !stream.missing.is_empty() {
@@ -212,6 +219,7 @@ impl Connection {
             utterance,
             timestamp: view.header.timestamp,
             is_redundant: blocks.len() > 1,
+            is_introduced: mid.is_some(),
         });
     }
 
@@ -337,9 +345,10 @@ impl Connection {
 }
 
 impl Stream {
-    fn new(track: &str) -> Self {
+    fn new(track: &str, mid: &str) -> Self {
         Self {
             track: track.to_owned(),
+            mid: mid.to_owned(),
             stats: ReceiveStats::new(48_000),
             highest: None,
             missing: BTreeMap::new(),

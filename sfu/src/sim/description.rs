@@ -13,6 +13,7 @@ pub(super) const OPUS: u8 = 111;
 pub(super) const RED: u8 = 63;
 /// The audio level (RFC 6464) as the client numbers it.
 pub(super) const AUDIO_LEVEL: u8 = 1;
+pub(super) const MID: u8 = 4;
 
 /// What a client's section is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,7 +203,7 @@ fn audio(sdp: &mut String, local: &Local<'_>, mid: &str, direction: &str) {
     line(sdp, format_args!("m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}{red}"));
     transport(sdp, local, mid, "actpass");
     line(sdp, format_args!("a=extmap:{AUDIO_LEVEL} urn:ietf:params:rtp-hdrext:ssrc-audio-level"));
-    line(sdp, format_args!("a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid"));
+    line(sdp, format_args!("a=extmap:{MID} urn:ietf:params:rtp-hdrext:sdes:mid"));
     line(sdp, format_args!("a={direction}\r\na=rtcp-mux\r\na=rtcp-rsize"));
     line(sdp, format_args!("a=rtpmap:{OPUS} opus/48000/2\r\na=rtcp-fb:{OPUS} nack"));
     line(sdp, format_args!("a=fmtp:{OPUS} minptime=10;useinbandfec=1"));

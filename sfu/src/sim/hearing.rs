@@ -86,6 +86,8 @@ pub struct Hearing {
     pub out_of_time: u64,
     /// Packets that came as RED, with what came before them.
     pub redundant: u64,
+    /// Packets that named the section that they belong to.
+    pub introduced: u64,
     numbers: Vec<u64>,
     extent: Option<Extent>,
 }

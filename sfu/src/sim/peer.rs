@@ -255,9 +255,13 @@ impl Peer {
 
     fn take_heard(&mut self) {
         for connection in std::iter::once(&mut self.publisher).chain(&mut self.subscriber) {
-            for Heard { track, utterance, timestamp, is_redundant } in connection.heard.drain(..) {
+            for Heard { track, utterance, timestamp, is_redundant, is_introduced } in
+                connection.heard.drain(..)
+            {
                 if track == track_label(utterance.track) {
-                    self.heard.entry(utterance.track).or_default().note(utterance, timestamp, is_redundant);
+                    let hearing = self.heard.entry(utterance.track).or_default();
+                    hearing.introduced += u64::from(is_introduced);
+                    hearing.note(utterance, timestamp, is_redundant);
                 } else {
                     self.misdelivered += 1;
                 }

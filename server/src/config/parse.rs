@@ -1,0 +1,195 @@
+//! From texts to values. A fault is the end of a sentence that begins with the name and the text.
+
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use super::{ApiKeyPair, Choice, LogFormat};
+
+pub(super) fn parse<T: std::str::FromStr<Err: Display>>(text: &str, what: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("is not {what}: {error}"))
+}
+
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "is not a port; ports are 0 (any free one) to 65535".to_owned())
+}
+
+pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    if text == "0" {
+        return Ok(0..=0);
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (Ok(first), Ok(last)) = (first.trim().parse::<u16>(), last.trim().parse::<u16>()) else {
+        return Err("is not a range of ports such as 50000-60000, or 0 for any free ones".to_owned());
+    };
+    match first <= last && (first > 0 || last == 0) {
+        true => Ok(first..=last),
+        false => Err("is not a range: the first port has to be above 0 and not above the last".to_owned()),
+    }
+}
+
+pub(super) fn workers(text: &str) -> Result<Option<usize>, String> {
+    match text.parse() {
+        Ok(0) => Ok(None),
+        Ok(n @ 1..=64) => Ok(Some(n)),
+        _ => Err("is not a number of threads; it is 1 to 64, or 0 for one per processor core".to_owned()),
+    }
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("is neither true nor false".to_owned()),
+    }
+}
+
+/// A bare host name, as LiveKit set-ups keep it, stands for its address with TLS.
+pub(super) fn public_url(text: &str) -> Result<Option<Url>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url: Url = parse(&full, "an address")?;
+    let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    match url.scheme() {
+        "http" | "https" if url.has_host() && plain && url.username().is_empty() => Ok(Some(url)),
+        "http" | "https" => {
+            Err("has more than a host and a port; Banter has to be at the top of its address".to_owned())
+        }
+        _ => Err("begins with neither http:// nor https://".to_owned()),
+    }
+}
+
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    items(text).map(network).collect()
+}
+
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(IpNet::from(address)),
+        Err(_) => parse::<IpNet>(text, "a network such as 10.0.0.0/8"),
+    }
+}
+
+/// Items that count, and after an exclamation mark those that do not.
+pub(super) fn choice<T>(text: &str, item: impl Fn(&str) -> Result<T, String>) -> Result<Choice<T>, String> {
+    let mut choice = Choice::default();
+    for text in items(text) {
+        match text.strip_prefix('!') {
+            Some(excluded) => choice.excluded.push(item(excluded.trim())?),
+            None => choice.included.push(item(text)?),
+        }
+    }
+    Ok(choice)
+}
+
+pub(super) fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
+    let addresses = list(text, "an IP address")?;
+    if addresses.is_empty() { Err("has no address in it".to_owned()) } else { Ok(addresses) }
+}
+
+/// Nothing, or a value.
+pub(super) fn optional<T: std::str::FromStr<Err: Display>>(
+    text: &str,
+    what: &str,
+) -> Result<Option<T>, String> {
+    if text.is_empty() { Ok(None) } else { parse(text, what).map(Some) }
+}
+
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<u32>().map_err(|_| "is not a number of seconds".to_owned())?;
+    Ok(Duration::from_secs(seconds.into()))
+}
+
+/// Keys with their secrets, one pair a line or, on one line, separated by commas.
+pub(super) fn key_pairs(text: &str) -> Result<Vec<ApiKeyPair>, String> {
+    let fault = "has to be pairs of a key and its secret, as KEY:SECRET, each key once";
+    let mut pairs: Vec<ApiKeyPair> = Vec::new();
+    for item in text.split(if text.contains('\n') { '\n' } else { ',' }).map(str::trim) {
+        if item.is_empty() {
+            continue;
+        }
+        let (key, secret) = item.split_once(':').ok_or(fault)?;
+        let (key, secret) = (key.trim().to_owned(), secret.trim().to_owned());
+        if key.is_empty() || secret.is_empty() || pairs.iter().any(|pair| pair.key == key) {
+            return Err(fault.to_owned());
+        }
+        pairs.push(ApiKeyPair { key, secret });
+    }
+    Ok(pairs)
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("is not a log format; the formats are auto, text and json".to_owned()),
+    }
+}
+
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map_err(|error| format!("is not a log filter: {error}"))?;
+    Ok(text.to_owned())
+}
+
+pub(super) fn list<T: std::str::FromStr<Err: Display>>(text: &str, what: &str) -> Result<Vec<T>, String> {
+    items(text).map(|item| parse(item, what)).collect()
+}
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_urls_are_hosts() {
+        let shown = |text| public_url(text).map(|url| url.map(|url| url.to_string()));
+        assert_eq!(shown("talk.example"), Ok(Some("https://talk.example/".into())));
+        assert_eq!(shown("http://10.0.0.1:7880/"), Ok(Some("http://10.0.0.1:7880/".into())));
+        assert_eq!(shown(""), Ok(None));
+        assert!(shown("https://talk.example/voice").is_err());
+        assert!(shown("ftp://talk.example").is_err());
+    }
+
+    #[test]
+    fn ranges_have_an_order() {
+        assert_eq!(port_range("0"), Ok(0..=0));
+        assert_eq!(port_range("50000"), Ok(50000..=50000));
+        assert_eq!(port_range("50000 - 50010"), Ok(50000..=50010));
+        assert!(port_range("2-1").is_err());
+        assert!(port_range("0-10").is_err());
+        assert!(port_range("a-b").is_err());
+    }
+
+    #[test]
+    fn key_pairs_are_lines_or_a_list() {
+        let keys = |text| {
+            key_pairs(text).map(|pairs| pairs.into_iter().map(|pair| (pair.key, pair.secret)).collect())
+        };
+        let expected: Vec<(String, String)> = vec![("a".into(), "b".into()), ("c".into(), "d:e".into())];
+        assert_eq!(keys("a:b,c: d:e"), Ok(expected.clone()));
+        assert_eq!(keys("a: b\nc:d:e\n"), Ok(expected));
+        assert_eq!(keys(""), Ok(Vec::new()));
+        assert!(keys("a").is_err() && keys("a:").is_err() && keys("a:b,a:c").is_err());
+    }
+
+    #[test]
+    fn what_is_excluded_does_not_count() {
+        let choice = choice("10.0.0.0/8, !10.0.9.1", network).expect("valid");
+        let takes = |text: &str| {
+            choice.takes(|network| network.contains(&text.parse::<IpAddr>().expect("an address")))
+        };
+        assert!(takes("10.1.2.3") && !takes("10.0.9.1") && !takes("192.0.2.1"));
+        assert!(super::choice::<IpNet>("x", network).is_err());
+    }
+}

@@ -71,6 +71,17 @@ sid! {
     NodeSid, "ND_"
 }
 
+sid! {
+    /// One event that a webhook tells of.
+    EventSid, "EV_"
+}
+
+impl EventSid {
+    pub fn random(rng: &mut impl Rng) -> Self {
+        Self(random(Self::PREFIX, rng))
+    }
+}
+
 impl RoomSid {
     pub fn random(rng: &mut impl Rng) -> Self {
         Self(random(Self::PREFIX, rng))

@@ -34,6 +34,7 @@ use crate::service::setup::SetupCode;
 use crate::service::voice::Voice;
 use crate::signal::{self, Rooms, SignalConfig};
 use crate::store::Database;
+use crate::webhook::{self, Deliveries};
 
 /// How long answers under way may take once the program is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -50,6 +51,7 @@ pub struct App {
     state: AppState,
     rooms: Rooms,
     media: Media,
+    deliveries: Deliveries,
     ending: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
     ports: Ports,
@@ -94,7 +96,13 @@ impl App {
 
         let (reports, presence) = mpsc::unbounded_channel();
         let directory = Arc::new(Directory(database.clone()));
-        let rooms = Rooms::new(signal_config(&config), handle.clone(), directory, reports);
+        let (webhooks, deliveries) = webhook::start(&config.webhooks, &api_keys(&config))?;
+        let rooms = Rooms::new(
+            SignalConfig { webhooks, ..signal_config(&config) },
+            handle.clone(),
+            directory,
+            reports,
+        );
         let now = ambient::now().wall;
         // The clock tells one start from the next; two within a millisecond do not happen.
         let events = EventHub::new(now.0.unsigned_abs());
@@ -134,7 +142,20 @@ impl App {
         if config.dev {
             tracing::warn!("development mode: the API secret is known to everybody");
         }
-        Ok(Self { config, folder, lock, database, state, rooms, media, ending, serving, ports, setup_code })
+        Ok(Self {
+            config,
+            folder,
+            lock,
+            database,
+            state,
+            rooms,
+            media,
+            deliveries,
+            ending,
+            serving,
+            ports,
+            setup_code,
+        })
     }
 
     /// The box for the operator, with a set-up link while there is no owner.
@@ -175,11 +196,14 @@ impl App {
         if tokio::time::timeout(DRAIN, self.rooms.shutdown()).await.is_err() {
             tracing::warn!("some calls did not end in time and are cut off");
         }
+        // The end of the calls is news as well.
+        let told = tokio::spawn(self.deliveries.drain(DRAIN));
         let mut serving = self.serving;
         if !serving.is_finished() && tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
             tracing::warn!("some connections did not end in time and are cut off");
             serving.abort();
         }
+        let _ = told.await;
         let (media, database, folder, lock) = (self.media, self.database, self.folder, self.lock);
         let closing = tokio::task::spawn_blocking(move || {
             media.shutdown();

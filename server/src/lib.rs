@@ -19,5 +19,6 @@ mod service;
 pub mod signal;
 pub mod store;
 mod telemetry;
+pub mod webhook;
 
 pub use http::document as openapi;

@@ -93,10 +93,13 @@ class Usage:
 class Banter:
     """A banter of the tests' own, on free ports of `address`; stops at the end of the `with` block.
 
-    Its data folder is `data_dir`, or an empty one that goes away with it.
+    Its data folder is `data_dir`, or an empty one that goes away with it. `settings` are environment variables.
     """
 
-    def __init__(self, address: str = "127.0.0.1", data_dir: Path | None = None) -> None:
+    def __init__(
+        self, address: str = "127.0.0.1", data_dir: Path | None = None, settings: dict[str, str] | None = None
+    ) -> None:
+        self._settings = settings or {}
         self._host = f"[{address}]" if ":" in address else address
         self._address = address
         self._data_dir = data_dir
@@ -107,8 +110,9 @@ class Banter:
         self._log = Path(self._folder.name) / "log"
         command = [PROGRAM, "serve", "--dev", "--bind", self._address, "--data-dir", data_dir]
         command += ["--port", "0", "--rtc-tcp-port", "0"]
+        environment = {**os.environ, **self._settings}
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         port = self._wait_for_port(data_dir / "ports.json")
         return Server(f"{self._host}:{port}", self._process.pid, data_dir)
 

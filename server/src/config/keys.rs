@@ -191,8 +191,31 @@ pub static ROOM_REMOTE_UNMUTE: Key = Key::new(
     "false",
     "Whether RoomService may unmute a participant's microphone",
 );
+pub static WEBHOOK_URLS: Key = Key::new(
+    "webhook_urls",
+    "URL,…",
+    "",
+    "Addresses that are told what happens in rooms, with LiveKit's events and signature",
+)
+.exposed(Exposure::NoFlag);
+pub static WEBHOOK_API_KEY: Key =
+    Key::new("webhook_api_key", "KEY", "", "API key that signs webhooks [default: the first one]");
+pub static WEBHOOK_INCLUDE_EVENTS: Key = Key::new(
+    "webhook_include_events",
+    "EVENT,…",
+    "",
+    "Send only these events, such as participant_joined; goes before what is excluded",
+);
+pub static WEBHOOK_EXCLUDE_EVENTS: Key =
+    Key::new("webhook_exclude_events", "EVENT,…", "", "Send all events but these");
+pub static WEBHOOK_FULL_ROOM: Key = Key::new(
+    "webhook_full_room",
+    "BOOL",
+    "false",
+    "Whether events about tracks describe the whole room, and not only its name and id",
+);
 
-pub static ALL: [&Key; 25] = [
+pub static ALL: [&Key; 30] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
@@ -218,6 +241,11 @@ pub static ALL: [&Key; 25] = [
     &ROOM_DEPARTURE_TIMEOUT,
     &ROOM_MAX_PARTICIPANTS,
     &ROOM_REMOTE_UNMUTE,
+    &WEBHOOK_URLS,
+    &WEBHOOK_API_KEY,
+    &WEBHOOK_INCLUDE_EVENTS,
+    &WEBHOOK_EXCLUDE_EVENTS,
+    &WEBHOOK_FULL_ROOM,
 ];
 
 /// The key that `wrong` was probably meant to be.

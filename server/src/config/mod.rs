@@ -14,6 +14,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::webhook::{Filter, WebhookConfig};
 use keys::{Exposure, Key};
 pub use raw::{Complaint, Given, Origin, RawConfig};
 
@@ -44,6 +45,7 @@ pub struct Config {
     /// The first pair signs. Empty until the first run has made one.
     pub api_keys: Vec<ApiKeyPair>,
     pub rooms: RoomDefaults,
+    pub webhooks: WebhookConfig,
 }
 
 /// Which addresses count, by network and by the name of the interface. A filter that includes nothing takes all but what it
@@ -162,7 +164,16 @@ impl TryFrom<&RawConfig> for Config {
             dev: check.value(&keys::DEV, parse::boolean),
             api_keys: check.api_keys(),
             rooms: check.rooms(),
+            webhooks: check.webhooks(),
         };
+        if let Some(key) = &config.webhooks.api_key
+            && check.complaints.is_empty()
+            && !config.api_keys.is_empty()
+            && !config.api_keys.iter().any(|pair| pair.key == *key)
+        {
+            let named = raw.value(&keys::WEBHOOK_API_KEY).named;
+            check.complaints.push(Complaint(format!("{named} {key:?} is none of the API keys")));
+        }
         if check.complaints.is_empty() { Ok(config) } else { Err(InvalidConfig(check.complaints)) }
     }
 }
@@ -219,6 +230,19 @@ impl Check<'_> {
             max_participants: self
                 .value(&keys::ROOM_MAX_PARTICIPANTS, |text| parse::parse(text, "a number of participants")),
             remote_unmute: self.value(&keys::ROOM_REMOTE_UNMUTE, parse::boolean),
+        }
+    }
+
+    fn webhooks(&mut self) -> WebhookConfig {
+        let names = |text: &str| Ok(parse::items(text).map(str::to_owned).collect());
+        WebhookConfig {
+            urls: self.value(&keys::WEBHOOK_URLS, parse::urls),
+            api_key: self.value(&keys::WEBHOOK_API_KEY, |text| parse::optional(text, "an API key")),
+            filter: Filter {
+                included: self.value(&keys::WEBHOOK_INCLUDE_EVENTS, names),
+                excluded: self.value(&keys::WEBHOOK_EXCLUDE_EVENTS, names),
+            },
+            full_room: self.value(&keys::WEBHOOK_FULL_ROOM, parse::boolean),
         }
     }
 }

@@ -107,6 +107,18 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds.into()))
 }
 
+/// Addresses that something is posted to.
+pub(super) fn urls(text: &str) -> Result<Vec<Url>, String> {
+    let url = |item: &str| {
+        let url: Url = parse(item, "an address")?;
+        match url.scheme() {
+            "http" | "https" if url.has_host() => Ok(url),
+            _ => Err("begins with neither http:// nor https://".to_owned()),
+        }
+    };
+    items(text).map(url).collect()
+}
+
 /// Keys with their secrets, one pair a line or, on one line, separated by commas.
 pub(super) fn key_pairs(text: &str) -> Result<Vec<ApiKeyPair>, String> {
     let fault = "has to be pairs of a key and its secret, as KEY:SECRET, each key once";
@@ -143,7 +155,7 @@ pub(super) fn list<T: std::str::FromStr<Err: Display>>(text: &str, what: &str) -
     items(text).map(|item| parse(item, what)).collect()
 }
 
-fn items(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 

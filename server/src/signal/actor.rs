@@ -25,6 +25,7 @@ use tracing::{debug, warn};
 use super::CloseReason;
 use super::presence::PresenceBoard;
 use super::room::{JoinIntent, JoinRefusal, MediaCommand, Now, Output, ResumeIntent, Room};
+use crate::webhook::Webhooks;
 
 /// Messages that may wait for one client's socket. A client that reads so slowly is cut off.
 pub(super) const SOCKET_QUEUE: usize = 2048;
@@ -100,6 +101,7 @@ pub(super) struct Actor {
     events: mpsc::UnboundedReceiver<Event>,
     inbox: mpsc::Receiver<RoomMessage>,
     presence: Arc<PresenceBoard>,
+    webhooks: Webhooks,
     /// Read by the registry.
     occupancy: Arc<AtomicUsize>,
     answers: FuturesOrdered<Pin<Box<dyn Future<Output = Answered> + Send>>>,
@@ -117,6 +119,7 @@ impl Actor {
         media: (RoomHandle, mpsc::UnboundedReceiver<Event>),
         inbox: mpsc::Receiver<RoomMessage>,
         presence: Arc<PresenceBoard>,
+        webhooks: Webhooks,
         occupancy: Arc<AtomicUsize>,
     ) -> Self {
         let (media, events) = media;
@@ -126,6 +129,7 @@ impl Actor {
             events,
             inbox,
             presence,
+            webhooks,
             occupancy,
             answers: FuturesOrdered::new(),
             sockets: BTreeMap::new(),
@@ -222,6 +226,7 @@ impl Actor {
                 Output::HangUp { participant } => self.hang_up(participant),
                 Output::Media(command) => self.command(command).await,
                 Output::Presence(event) => self.presence.record(event),
+                Output::Webhook(event) => self.webhooks.send(*event),
                 Output::Closed => return false,
             }
         }

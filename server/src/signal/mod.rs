@@ -24,6 +24,8 @@ pub use admin::AdminError;
 pub use presence::{PresenceEntry, PresenceEvent};
 pub use rooms::Rooms;
 
+use crate::webhook::Webhooks;
+
 /// What signalling needs to know of the configuration.
 #[derive(Clone, Debug)]
 pub struct SignalConfig {
@@ -41,6 +43,8 @@ pub struct SignalConfig {
     pub max_participants: u32,
     /// Whether a join opens a room that is not a channel. Otherwise only tokens that may create rooms do.
     pub auto_create: bool,
+    /// Where events of rooms go.
+    pub webhooks: Webhooks,
 }
 
 impl SignalConfig {
@@ -53,6 +57,7 @@ impl SignalConfig {
             remote_unmute: false,
             max_participants: 0,
             auto_create: true,
+            webhooks: Webhooks::default(),
         }
     }
 }

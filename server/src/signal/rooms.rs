@@ -257,7 +257,14 @@ impl Rooms {
         let (inbox, messages) = mpsc::channel(INBOX);
         let occupancy = Arc::new(AtomicUsize::new(0));
         let media = self.shared.media.open_room(key);
-        let actor = Actor::new(room, media, messages, self.shared.presence.clone(), occupancy.clone());
+        let actor = Actor::new(
+            room,
+            media,
+            messages,
+            self.shared.presence.clone(),
+            self.shared.config.webhooks.clone(),
+            occupancy.clone(),
+        );
         let open = OpenRoom { key, inbox, occupancy };
         registry.rooms.insert(name.clone(), open.clone());
         let (rooms, ended) = (self.clone(), name.clone());

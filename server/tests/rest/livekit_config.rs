@@ -30,6 +30,10 @@ room:
   max_participants: 12
   enable_remote_unmute: true
   auto_craete: true
+webhook:
+  urls: ["https://a.example/hook", "http://b.example"]
+  api_key: APItwo
+  filter_params: {include_events: [room_started, room_finished]}
 turn: {enabled: false, domain: turn.example}
 colour: blue
 "#;
@@ -55,6 +59,9 @@ fn a_whole_file_is_taken_over() {
         ("room_departure_timeout", "5"),
         ("room_max_participants", "12"),
         ("room_remote_unmute", "true"),
+        ("webhook_urls", "https://a.example/hook,http://b.example"),
+        ("webhook_api_key", "APItwo"),
+        ("webhook_include_events", "room_started,room_finished"),
     ] {
         assert_eq!(row(&shown, key), (value.into(), "LiveKit file".into()), "{shown}");
     }
@@ -156,6 +163,10 @@ fn bad_values_are_complained_about_by_the_name_that_was_used() {
     }
     let said = refuse(&["--livekit-config", "/nowhere/livekit.yaml"], &[]);
     assert!(said.contains("/nowhere/livekit.yaml cannot be read"), "{said}");
+    let stranger = write(&folder, "stranger.yaml", "keys: {a: b}\nwebhook: {api_key: c, urls: [ftp://x]}\n");
+    assert!(refuse(&["--livekit-config", &stranger], &[]).contains("neither http:// nor https://"));
+    let stranger = write(&folder, "stranger.yaml", "keys: {a: b}\nwebhook: {api_key: c}\n");
+    assert!(refuse(&["--livekit-config", &stranger], &[]).contains("\"c\" is none of the API keys"));
     let broken = write(&folder, "broken.yaml", "port: [\n");
     assert!(refuse(&["--livekit-config", &broken], &[]).contains("is not valid YAML"));
 }

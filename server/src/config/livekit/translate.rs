@@ -28,7 +28,7 @@ pub struct Translation {
 }
 
 /// Keys that mean the same in both, as a number, a text or a switch.
-static PLAIN: [(&str, &Key); 9] = [
+static PLAIN: [(&str, &Key); 11] = [
     ("port", &keys::PORT),
     ("development", &keys::DEV),
     ("rtc.tcp_port", &keys::RTC_TCP_PORT),
@@ -37,7 +37,16 @@ static PLAIN: [(&str, &Key); 9] = [
     ("room.departure_timeout", &keys::ROOM_DEPARTURE_TIMEOUT),
     ("room.max_participants", &keys::ROOM_MAX_PARTICIPANTS),
     ("room.enable_remote_unmute", &keys::ROOM_REMOTE_UNMUTE),
+    ("room.enable_full_room_in_webhooks", &keys::WEBHOOK_FULL_ROOM),
+    ("webhook.api_key", &keys::WEBHOOK_API_KEY),
     ("log_level", &keys::LOG),
+];
+
+/// The same, with several values.
+static LISTS: [(&str, &Key); 3] = [
+    ("webhook.urls", &keys::WEBHOOK_URLS),
+    ("webhook.filter_params.include_events", &keys::WEBHOOK_INCLUDE_EVENTS),
+    ("webhook.filter_params.exclude_events", &keys::WEBHOOK_EXCLUDE_EVENTS),
 ];
 
 impl LiveKit {
@@ -54,6 +63,9 @@ impl LiveKit {
         work.keys();
         work.udp_ports();
         work.node_ip();
+        for (path, key) in LISTS {
+            work.plain_list(path, key);
+        }
         work.filter("rtc.ips", &keys::RTC_NETWORKS);
         work.filter("rtc.interfaces", &keys::RTC_INTERFACES);
         work.warn();
@@ -70,6 +82,12 @@ impl<'a> Work<'a> {
     fn plain(&mut self, path: &str, key: &'static Key) {
         if let Some((entry, text)) = self.text(path) {
             self.give(key, text, entry);
+        }
+    }
+
+    fn plain_list(&mut self, path: &str, key: &'static Key) {
+        if let Some((entry, items)) = self.list(path) {
+            self.give(key, items.join(","), entry);
         }
     }
 

@@ -7,7 +7,7 @@ use livekit_protocol::{
 };
 
 use super::announce::{Audience, update};
-use super::{MediaCommand, Now, Room};
+use super::{MediaCommand, Now, Room, webhook};
 use crate::signal::translate;
 
 /// Why a track is not muted or unmuted from outside.
@@ -39,7 +39,7 @@ impl Room {
         participant.grant = grant;
         let may = participant.may();
         self.media(MediaCommand::SetPermissions { participant: key, may });
-        self.unpublish_disallowed(key);
+        self.unpublish_disallowed(key, now);
         // Everyone learns first what has changed, then the media plane offers it.
         self.announce(key, Audience::Everyone);
         self.refresh_token(key, now);
@@ -85,7 +85,7 @@ impl Room {
         }
     }
 
-    fn unpublish_disallowed(&mut self, key: ParticipantKey) {
+    fn unpublish_disallowed(&mut self, key: ParticipantKey, now: Now) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let grant = &participant.grant;
         participant.queued.retain(|_, queued| {
@@ -99,14 +99,16 @@ impl Room {
             .map(|(track, _)| *track)
             .collect();
         for track in disallowed {
-            self.unpublish(key, track);
+            self.unpublish(key, track, now);
         }
     }
 
     /// Takes a track from its publisher.
-    fn unpublish(&mut self, participant: ParticipantKey, track: TrackKey) {
+    fn unpublish(&mut self, participant: ParticipantKey, track: TrackKey, now: Now) {
         let Some(publisher) = self.participants.get_mut(&participant) else { return };
         let Some(publication) = publisher.publications.remove(&track) else { return };
+        let origin = webhook::origin(publisher);
+        self.hook_track_unpublished(&origin, &publication, now);
         self.media(MediaCommand::Unpublish { participant, track });
         self.forget_track(track);
         let unpublished = TrackUnpublishedResponse { track_sid: publication.info.sid };

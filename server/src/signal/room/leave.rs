@@ -110,6 +110,7 @@ impl Room {
 
         // Before media goes, so that no client sees a track vanish without knowing why.
         self.tell_farewell(&participant, ending.reason, successor, now);
+        self.hook_participant_left(&participant, ending.reason, now);
         for &track in participant.publications.keys() {
             self.forget_track(track);
         }

@@ -90,6 +90,7 @@ impl Room {
         if participant.stage == Stage::Joined && participant.primary == connection {
             participant.stage = Stage::Active;
             self.announce_soon(key, now);
+            self.hook_participant_joined(key, now);
         }
     }
 

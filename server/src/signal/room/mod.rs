@@ -19,6 +19,7 @@ mod resume;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -30,7 +31,8 @@ use banter_protocol::token::{ApiKeys, Claims, VideoGrant};
 use banter_sfu::net::{ConnectionMode, JoinSpec, PeerConnection, Permissions, TrackSpec};
 use banter_sfu::{ParticipantKey, RoomKey, TrackKey};
 use livekit_protocol::{
-    AddTrackRequest, ClientInfo, Room as RoomInfo, SessionDescription, SignalResponse, signal_response,
+    AddTrackRequest, ClientInfo, Room as RoomInfo, SessionDescription, SignalResponse, WebhookEvent,
+    signal_response,
 };
 use rand::rngs::StdRng;
 
@@ -120,6 +122,8 @@ pub(super) enum Output {
     },
     Media(MediaCommand),
     Presence(PresenceEvent),
+    /// Tell an operator's backend.
+    Webhook(Box<WebhookEvent>),
     /// The room is over. Nothing follows.
     Closed,
 }
@@ -252,6 +256,7 @@ impl Room {
             settings,
         };
         room.expire_at(now.instant + room.settings.empty_timeout);
+        room.hook_room_started(now);
         room
     }
 
@@ -310,6 +315,7 @@ impl Room {
         for key in self.keys_of_all() {
             self.remove(key, ending, now);
         }
+        self.hook_room_finished(ending, now);
         self.closed = true;
         self.timers.clear();
         self.media(MediaCommand::CloseRoom);

@@ -11,7 +11,7 @@ use livekit_protocol::{
 
 use super::announce::Audience;
 use super::publication::Publication;
-use super::{MediaCommand, Now, Room};
+use super::{MediaCommand, Now, Room, webhook};
 use crate::signal::translate::{self, TrackOwner};
 
 /// Announced tracks without a section, per participant.
@@ -58,19 +58,26 @@ impl Room {
     ) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let Some(publication) = participant.publications.get_mut(&track) else { return };
+        let is_new = !publication.is_published();
         if !publication.publish(section, format, now.wall) {
             return;
         }
+        let info = publication.info.clone();
         // Others learn of the track before the media plane offers it to them.
         self.announce(key, Audience::Others);
         self.count(now);
         self.subscribe_all_to(TrackOwner { track, owner: key });
+        if is_new {
+            self.hook_track_published(key, info, now);
+        }
     }
 
     /// The client has given up the track's section.
     pub(super) fn track_unpublished(&mut self, key: ParticipantKey, track: TrackKey, now: Now) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let Some(publication) = participant.publications.remove(&track) else { return };
+        let publisher = webhook::origin(participant);
+        self.hook_track_unpublished(&publisher, &publication, now);
         self.forget_track(track);
         self.announce(key, Audience::Others);
         self.count(now);

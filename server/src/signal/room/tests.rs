@@ -26,6 +26,7 @@ use crate::signal::presence::PresenceEntry;
 
 mod reach;
 mod resume;
+mod webhook;
 
 #[test]
 fn the_first_message_is_the_join_response_with_everyone_inside() {
@@ -694,6 +695,7 @@ struct Scene {
     messages: BTreeMap<ParticipantKey, Vec<Response>>,
     media: Vec<MediaCommand>,
     presence: Vec<PresenceEvent>,
+    webhooks: Vec<WebhookEvent>,
     hung_up: BTreeSet<ParticipantKey>,
     closed: bool,
     sids: BTreeMap<ParticipantKey, String>,
@@ -739,6 +741,7 @@ impl Scene {
             messages: BTreeMap::new(),
             media: Vec::new(),
             presence: Vec::new(),
+            webhooks: Vec::new(),
             hung_up: BTreeSet::new(),
             closed: false,
             sids: BTreeMap::new(),
@@ -885,6 +888,7 @@ impl Scene {
                     self.follow(&event);
                     self.presence.push(event);
                 }
+                Output::Webhook(event) => self.webhooks.push(*event),
                 Output::Closed => self.closed = true,
             }
         }

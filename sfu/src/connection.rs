@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::data::Purpose;
 use crate::net::PeerConnection;
 use crate::rtp::srtp::{Inbound, Outbound};
 use crate::sdp::{LocalDescription, Negotiation};
-use crate::transport::{Path, Transport};
+use crate::transport::{ChannelId, Path, Transport};
 use crate::{Ssrc, TrackKey};
 
 /// Addresses that one peer may have validated at a time; more is a peer that hops, and the oldest are let go.
@@ -38,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) streams: Vec<(Ssrc, usize)>,
     /// The track behind each SSRC of ours.
     pub(crate) sending: Vec<(Ssrc, TrackKey)>,
+    /// Data channels that are open, oldest first.
+    pub(crate) channels: Vec<(ChannelId, Purpose)>,
     /// What the wheel will wake us for.
     pub(crate) deadline: Option<Instant>,
     /// When the next RTCP reports are due, and how many were.
@@ -71,6 +74,11 @@ impl Connection {
     pub(crate) fn probe(&mut self, id: TransactionId) -> Option<TransactionId> {
         self.probes.push_back(id);
         if self.probes.len() > PROBES { self.probes.pop_front() } else { None }
+    }
+
+    /// The data channel to send on. A client that has opened two of a kind means the newer.
+    pub(crate) fn channel_for(&self, purpose: Purpose) -> Option<ChannelId> {
+        self.channels.iter().rev().find(|(_, other)| *other == purpose).map(|&(channel, _)| channel)
     }
 
     /// The publication that an SSRC of the peer belongs to.

@@ -6,6 +6,7 @@ use rand::RngExt;
 use tracing::debug;
 
 use crate::connection::{Connection, Egress};
+use crate::data::Backlog;
 use crate::net::{ConnectionMode, Event, JoinError, JoinSpec, PeerConnection, Permissions, TrackSpec};
 use crate::room::{Participant, Publication, Room, Subscription};
 use crate::sdp::{LocalDescription, Negotiation};
@@ -56,6 +57,7 @@ impl Sfu {
             negotiate_at: None,
             sections_asked: None,
             level: 0.0,
+            backlog: Backlog::default(),
         });
         self.participant_by_key.insert(spec.participant, index);
         self.rooms.entry(spec.room).or_default().participants.push(index);
@@ -250,6 +252,7 @@ impl Sfu {
             probes: Default::default(),
             streams: Vec::new(),
             sending: Vec::new(),
+            channels: Vec::new(),
             deadline: None,
             report_at: now,
             reports: 0,

@@ -67,5 +67,13 @@ counters! {
         unauthentic,
         /// Authentic RTP packets of no published track, or with an unexpected payload type.
         unknown,
+        /// Messages taken from data channels.
+        data_received,
+        /// Copies of messages handed to recipients' data channels.
+        data_sent,
+        /// Copies of messages not sent: the recipient reads too slowly, or has no open channel for them.
+        data_dropped,
+        /// Messages on the channel for data tracks, which are not offered.
+        data_unsupported,
     }
 }

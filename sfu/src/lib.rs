@@ -6,12 +6,14 @@
 //!
 //! Where to start: [`Sfu::handle_datagram`], then down the media path: `demux` (what is it, whose is it), `transport` (ICE,
 //! DTLS), `rtp` (open), `room` (which publication), `forward` (one copy per subscriber), `rtp` (seal), [`Outbox`].
-//! `control` and `negotiate` hold the commands, `report` RTCP and the speaker list, `net` the driver.
+//! `control` and `negotiate` hold the commands, `data` the data channels, `report` RTCP and the speaker list, `net` the
+//! driver.
 
 mod config;
 mod connection;
 mod control;
 mod counters;
+mod data;
 mod demux;
 mod forward;
 mod key;

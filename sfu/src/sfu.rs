@@ -216,6 +216,7 @@ impl Sfu {
                     self.outbox.push(transmit.remote, Some(transmit.local.ip()), &transmit.bytes);
                 }
                 Output::Event(event) => self.handle_transport_event(index, event, now),
+                Output::Timeout(_) if self.send_backlog(index) => {}
                 Output::Timeout(at) => return self.arm(index, at),
             }
         }
@@ -267,10 +268,11 @@ impl Sfu {
             TransportEvent::IceDisconnected => self.emit_reach(index, Reach::Silent),
             TransportEvent::IceRecovered => self.emit_reach(index, Reach::Heard),
             TransportEvent::IceFailed => self.lose_path(index),
-            // Clients wait for their channels to open; what is sent on them is relayed to nobody.
-            TransportEvent::ChannelOpen { .. }
-            | TransportEvent::Data { .. }
-            | TransportEvent::ChannelClosed { .. } => {}
+            TransportEvent::ChannelOpen { channel, spec } => self.channel_opened(index, channel, &spec, now),
+            TransportEvent::Data { channel, binary, bytes } => {
+                self.data_received(index, channel, binary, bytes);
+            }
+            TransportEvent::ChannelClosed { channel } => self.channel_closed(index, channel),
         }
     }
 
@@ -306,6 +308,7 @@ impl Sfu {
         let (participant, which) = (connection.participant, connection.which);
         debug!(connection = index, profile = ?keys.profile(), "connected");
         self.emit_connected(participant, which);
+        self.open_data_channels(index);
         self.subscriptions_connected(participant, index);
     }
 

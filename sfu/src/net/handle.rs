@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::gauges::{Gauges, MediaCounters};
@@ -133,6 +134,17 @@ pub struct Speaker {
     pub active: bool,
 }
 
+/// Which sort of data channel a message travels on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataKind {
+    /// In order, and repeated until it arrives.
+    Reliable,
+    /// In any order, and never repeated.
+    Lossy,
+    /// A channel of the client's own, with a label that LiveKit does not know.
+    Raw { binary: bool },
+}
+
 /// What the media plane tells the control plane, unasked.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -152,6 +164,8 @@ pub enum Event {
     Subscribed { track: TrackKey, subscriber: ParticipantKey },
     /// Those whose level or activity changed (a delta) in this room.
     Speakers { room: RoomKey, changes: Vec<Speaker> },
+    /// The participant has sent a message on a data channel.
+    Data { participant: ParticipantKey, kind: DataKind, message: Bytes },
 }
 
 /// What the control plane asks of a worker. Made through [`MediaHandle`] and [`RoomHandle`].
@@ -218,6 +232,11 @@ pub enum Command {
     SetPermissions {
         participant: ParticipantKey,
         may: Permissions,
+    },
+    SendData {
+        to: Vec<ParticipantKey>,
+        kind: DataKind,
+        message: Bytes,
     },
     Stop,
 }
@@ -377,5 +396,11 @@ impl RoomHandle {
     /// Takes effect with the next packet.
     pub fn set_permissions(&self, participant: ParticipantKey, may: Permissions) {
         self.worker.send(Command::SetPermissions { participant, may });
+    }
+
+    /// Sends one message to participants. Reliable ones wait, within bounds, for a channel that is not open or full; others
+    /// are dropped then. What is dropped is counted.
+    pub fn send_data(&self, to: Vec<ParticipantKey>, kind: DataKind, message: Bytes) {
+        self.worker.send(Command::SendData { to, kind, message });
     }
 }

@@ -9,7 +9,7 @@ mod worker;
 pub use batch::{MediaSocket, ReceiveBatch, Received, SocketCounters};
 pub use gauges::MediaCounters;
 pub use handle::{
-    Command, ConnectionMode, Event, FailReason, JoinError, JoinSpec, MediaHandle, NegotiationError,
+    Command, ConnectionMode, DataKind, Event, FailReason, JoinError, JoinSpec, MediaHandle, NegotiationError,
     OfferOutcome, PeerConnection, Permissions, Reach, RoomHandle, Speaker, TrackFormat, TrackSpec,
 };
 pub use start::{Media, MediaConfig, StartError, start};

@@ -22,6 +22,8 @@ pub(super) const WAKER: Token = Token(1);
 
 /// Batches taken from the socket before commands and timers get their turn.
 const BATCHES_PER_TURN: usize = 8;
+/// Commands carried out before the socket gets its turn again. A message to a room's data channels is one.
+const COMMANDS_PER_TURN: usize = 64;
 
 /// One media thread's belongings.
 pub(super) struct Worker {
@@ -39,6 +41,8 @@ pub(super) struct Worker {
 /// What the loop is to do next.
 #[derive(PartialEq, Eq)]
 enum Next {
+    Wait,
+    /// There are more commands.
     Continue,
     Stop,
 }
@@ -74,8 +78,10 @@ impl Worker {
             // The socket is polled by edges, so it is read until it is empty, over several turns if need be.
             more = self.receive();
             let now = Instant::now();
-            if self.obey(now) == Next::Stop {
-                return Ok(());
+            match self.obey(now) {
+                Next::Wait => {}
+                Next::Continue => more = true,
+                Next::Stop => return Ok(()),
             }
             self.sfu.handle_timeout(now);
             self.flush();
@@ -109,17 +115,19 @@ impl Worker {
         true
     }
 
+    /// A flood of commands must not hold up the packets that arrive meanwhile.
     fn obey(&mut self, now: Instant) -> Next {
-        loop {
+        for _ in 0..COMMANDS_PER_TURN {
             match self.commands.try_recv() {
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
                     self.flush();
                     return Next::Stop;
                 }
                 Ok(command) => self.execute(command, now),
-                Err(TryRecvError::Empty) => return Next::Continue,
+                Err(TryRecvError::Empty) => return Next::Wait,
             }
         }
+        Next::Continue
     }
 
     /// A caller that has gone away does not read the reply; that is no fault.
@@ -151,6 +159,7 @@ impl Worker {
             Command::Unsubscribe { participant, track } => sfu.unsubscribe(participant, track, now),
             Command::SetPaused { participant, track, paused } => sfu.set_paused(participant, track, paused),
             Command::SetPermissions { participant, may } => sfu.set_permissions(participant, may, now),
+            Command::SendData { to, kind, message } => sfu.send_data(&to, kind, &message, now),
             Command::Stop => {}
         }
         self.flush();

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::data::Backlog;
 use crate::net::{ConnectionMode, Permissions};
 use crate::{ParticipantKey, RoomKey, TrackKey};
 
@@ -27,6 +28,8 @@ pub(crate) struct Participant {
     pub(crate) sections_asked: Option<u32>,
     /// Its level in the speaker list as last told, in published steps.
     pub(crate) level: f32,
+    /// Reliable messages that its channel has not taken yet.
+    pub(crate) backlog: Backlog,
 }
 
 impl Participant {

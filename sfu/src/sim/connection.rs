@@ -41,6 +41,9 @@ pub(super) struct Connection {
     pub(super) unexpected: u64,
     /// Sender and receiver reports received.
     pub(super) reports: u64,
+    /// Messages received on data channels, with the channel's label.
+    pub(super) data: Vec<(String, Vec<u8>)>,
+    channels: BTreeMap<ChannelId, String>,
     transport: Transport,
     fingerprint: String,
     version: u64,
@@ -95,6 +98,8 @@ impl Connection {
             heard: Vec::new(),
             unexpected: 0,
             reports: 0,
+            data: Vec::new(),
+            channels: BTreeMap::new(),
             transport: Transport::new(identity, role, IceCredentials::random(rng), &[address], now),
             fingerprint: identity.fingerprint().to_owned(),
             version: 1,
@@ -135,6 +140,13 @@ impl Connection {
         self.failure
     }
 
+    /// Sends on the channel with this label; false if there is none open or it takes nothing.
+    pub(super) fn send_data(&mut self, label: &str, message: &[u8]) -> bool {
+        let open = self.channels.iter().find(|(_, known)| *known == label);
+        let Some((&channel, _)) = open else { return false };
+        self.transport.send(channel, true, message).is_ok()
+    }
+
     pub(super) fn open_channel(&mut self, stream: u16, spec: ChannelSpec) {
         self.transport.open_channel(ChannelId(stream), spec);
     }
@@ -162,6 +174,7 @@ impl Connection {
         };
         self.remote_ufrag.clone_from(&remote.ufrag);
         self.transport.set_remote(parameters, now);
+        self.transport.enable_data();
         for candidate in &remote.candidates {
             self.transport.add_remote_candidate(candidate);
         }
@@ -332,6 +345,16 @@ impl Connection {
                     self.report_at = now + REPORT_INTERVAL;
                 }
                 Output::Event(TransportEvent::Failed(cause)) => self.failure = Some(cause),
+                Output::Event(TransportEvent::ChannelOpen { channel, spec }) => {
+                    self.channels.insert(channel, spec.label);
+                }
+                Output::Event(TransportEvent::Data { channel, bytes, .. }) => {
+                    let label = self.channels.get(&channel).expect("channels open before messages come");
+                    self.data.push((label.clone(), bytes.into()));
+                }
+                Output::Event(TransportEvent::ChannelClosed { channel }) => {
+                    self.channels.remove(&channel);
+                }
                 Output::Event(_) => {}
                 Output::Timeout(at) => break at,
             }

@@ -1,17 +1,18 @@
 //! One SFU and its clients, and between them the little of a control plane that a call needs: everybody announced is
-//! subscribed to by everybody else in the room, and descriptions travel at once.
+//! subscribed to by everybody else in the room, data goes to everybody else, and descriptions travel at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::peer::{Peer, track_label};
 use super::{Datagram, Hearing, Net, Node, World};
 use crate::net::{
-    ConnectionMode, Event, FailReason, JoinSpec, PeerConnection, Permissions, Reach, TrackSpec,
+    ConnectionMode, DataKind, Event, FailReason, JoinSpec, PeerConnection, Permissions, Reach, TrackSpec,
 };
 use crate::transport::Identity;
 use crate::{Config, Counters, ParticipantKey, RoomKey, Sfu, TrackKey};
@@ -345,6 +346,14 @@ impl Meeting {
         self.people.get(&participant).filter(|person| !person.is_cut_off)
     }
 
+    /// To everybody else in the room.
+    fn relay(&mut self, from: ParticipantKey, kind: DataKind, message: &Bytes) {
+        let Some(&Person { room, .. }) = self.people.get(&from) else { return };
+        let others = self.people.iter().filter(|(key, person)| **key != from && person.room == room);
+        let to: Vec<ParticipantKey> = others.map(|(key, _)| *key).collect();
+        self.world.act(SFU, |member, now| member.unit_mut().sfu.send_data(&to, kind, message, now));
+    }
+
     fn fresh_key(&mut self) -> u64 {
         self.next_key += 1;
         self.next_key
@@ -389,6 +398,7 @@ impl Meeting {
                     }
                 }
             }
+            Event::Data { participant, kind, message } => self.relay(participant, kind, &message),
             Event::Connected { .. } | Event::Published { .. } => {}
         }
     }

@@ -155,6 +155,6 @@ impl<N: Node> World<N> {
 
 /// When a world begins: an hour ahead, so that the real clock, which SCTP reads once, is always in its past.
 #[expect(clippy::disallowed_methods, reason = "an instant can only be had from the clock")]
-fn beginning() -> Instant {
+pub(crate) fn beginning() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }

@@ -202,6 +202,17 @@ impl Peer {
         answer
     }
 
+    /// Sends a message on the data channel with this label, which it has opened itself; false if it cannot at present.
+    pub fn send_data(&mut self, label: &str, message: &[u8]) -> bool {
+        self.publisher.send_data(label, message)
+    }
+
+    /// The messages received on data channels with this label, in the order of arrival.
+    pub fn data(&self, label: &str) -> Vec<&[u8]> {
+        let messages = self.connections().flat_map(|connection| &connection.data);
+        messages.filter(|(known, _)| known == label).map(|(_, message)| message.as_slice()).collect()
+    }
+
     /// Ends its connections.
     pub fn close(&mut self) {
         self.microphone = None;

@@ -16,8 +16,14 @@ use crate::rtp::srtp::DtlsRole;
 
 /// Largest message in either direction, as `a=max-message-size` should say (RFC 8841 §6).
 pub const MAX_MESSAGE_SIZE: usize = 64 * 1024;
+/// A message that is relayed grows by its sender's names, and may come back from another of our kind.
+const MAX_SENT_SIZE: usize = MAX_MESSAGE_SIZE + 2048;
 /// What a peer that reads too slowly may make us keep, over all its channels.
-const MAX_BUFFERED: usize = 256 * 1024;
+const MAX_BUFFERED: usize = 512 * 1024;
+/// A channel takes no message while so much is under way on it: where everything is delivered, and where messages are
+/// for now or never and old ones had better not delay new ones.
+const RELIABLE_WINDOW: usize = 192 * 1024;
+const LOSSY_WINDOW: usize = 64 * 1024;
 /// What a peer may have in reassembly: some messages of full size at once.
 const RECEIVE_BUFFER: u32 = 256 * 1024;
 /// Channels that one peer may have at a time. LiveKit's clients open three.
@@ -36,8 +42,8 @@ static ENDPOINT: LazyLock<Arc<EndpointConfig>> = LazyLock::new(|| {
 static TRANSPORT: LazyLock<Arc<TransportConfig>> = LazyLock::new(|| {
     let config = TransportConfig::default()
         .with_max_receive_buffer_size(RECEIVE_BUFFER)
-        .with_max_receive_message_size(MAX_MESSAGE_SIZE as u32)
-        .with_max_send_message_size(MAX_MESSAGE_SIZE as u32)
+        .with_max_receive_message_size(MAX_SENT_SIZE as u32)
+        .with_max_send_message_size(MAX_SENT_SIZE as u32)
         // ICE says when a peer is gone.
         .with_max_init_retransmits(None)
         .with_max_data_retransmits(None)
@@ -74,7 +80,7 @@ pub enum Reliability {
 pub enum SendError {
     #[error("the data channel is not open")]
     NotOpen,
-    #[error("the message is longer than {MAX_MESSAGE_SIZE} bytes")]
+    #[error("the message is longer than {MAX_SENT_SIZE} bytes")]
     TooLong,
     #[error("the peer does not keep up and its buffer is full")]
     Full,
@@ -107,7 +113,8 @@ enum Channel {
     Opening(ChannelSpec),
     /// A stream that the peer sends on, without having said what it is.
     Unannounced,
-    Open,
+    /// Takes messages while less than `window` bytes are under way on it.
+    Open { window: usize },
 }
 
 impl Channels {
@@ -151,20 +158,17 @@ impl Channels {
     }
 
     pub(super) fn send(&mut self, channel: ChannelId, binary: bool, message: &[u8]) -> Result<(), SendError> {
-        if message.len() > MAX_MESSAGE_SIZE {
+        if message.len() > MAX_SENT_SIZE {
             return Err(SendError::TooLong);
         }
-        let (Some(Channel::Open), Some((_, association))) =
+        let (Some(&Channel::Open { window }), Some((_, association))) =
             (self.channels.get(&channel), &mut self.association)
         else {
             return Err(SendError::NotOpen);
         };
-        let buffered: usize = self
-            .channels
-            .keys()
-            .filter_map(|channel| association.stream(channel.0).ok()?.buffered_amount().ok())
-            .sum();
-        if buffered + message.len() > MAX_BUFFERED {
+        let mut buffered = |channel: &ChannelId| association.stream(channel.0).ok()?.buffered_amount().ok();
+        let total: usize = self.channels.keys().filter_map(&mut buffered).sum();
+        if buffered(&channel).is_some_and(|buffered| buffered >= window) || total >= MAX_BUFFERED {
             return Err(SendError::Full);
         }
         // An empty message travels as one byte with an identifier of its own (RFC 8831 §6.6).
@@ -329,7 +333,7 @@ impl Channels {
                 self.set_open(id, spec);
             }
             // What we announced may be acknowledged late, after a first message that did as well.
-            (Some(Message::Ack), Some(Channel::Open)) => {}
+            (Some(Message::Ack), Some(Channel::Open { .. })) => {}
             _ => {
                 tracing::debug!(channel = id.0, "data channel establishment out of order");
                 self.close(id);
@@ -351,13 +355,17 @@ impl Channels {
     }
 
     fn set_open(&mut self, channel: ChannelId, spec: ChannelSpec) {
-        self.channels.insert(channel, Channel::Open);
+        let window = match spec.reliability {
+            Reliability::Full => RELIABLE_WINDOW,
+            Reliability::Retransmits(_) | Reliability::Lifetime(_) => LOSSY_WINDOW,
+        };
+        self.channels.insert(channel, Channel::Open { window });
         self.events.push_back(ChannelEvent::Open { channel, spec });
     }
 
     fn deliver(&mut self, channel: ChannelId, binary: bool, bytes: Vec<u8>) {
         match self.channels.get(&channel) {
-            Some(Channel::Open) => {}
+            Some(Channel::Open { .. }) => {}
             // Only somebody who has seen our opening message can send here (RFC 8832 §6).
             Some(Channel::Opening(spec)) => {
                 let spec = spec.clone();
@@ -388,7 +396,7 @@ impl Channels {
     /// Drops a channel; those that the caller asked for or was told of are reported.
     fn remove(&mut self, channel: ChannelId) {
         match self.channels.remove(&channel) {
-            Some(Channel::Wanted(_) | Channel::Opening(_) | Channel::Open) => {
+            Some(Channel::Wanted(_) | Channel::Opening(_) | Channel::Open { .. }) => {
                 self.events.push_back(ChannelEvent::Closed { channel });
             }
             Some(Channel::Unannounced) | None => {}

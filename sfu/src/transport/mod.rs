@@ -197,6 +197,16 @@ impl Transport {
         }
     }
 
+    /// Whether a session description has a data section.
+    pub fn has_data(&self) -> bool {
+        !matches!(self.data, DataSection::Absent)
+    }
+
+    /// Our end of the DTLS handshake, which settles whose stream numbers are even.
+    pub fn dtls_role(&self) -> DtlsRole {
+        self.dtls.role()
+    }
+
     /// Opens a data channel in-band (RFC 8832) on stream `channel`; [`TransportEvent::ChannelOpen`] follows. Implies
     /// [`Self::enable_data`]. The DTLS server may only use odd streams, the client even ones (RFC 8832 §6).
     pub fn open_channel(&mut self, channel: ChannelId, spec: ChannelSpec) {

@@ -288,6 +288,7 @@ impl Actor {
             MediaCommand::SetPaused { participant, track, paused } => {
                 media.set_paused(participant, track, paused);
             }
+            MediaCommand::SendData { to, kind, message } => media.send_data(to, kind, message),
             MediaCommand::CloseRoom => media.close(),
         }
     }

@@ -7,6 +7,7 @@ mod actor;
 mod admin;
 mod client;
 mod connect;
+mod data;
 mod presence;
 mod room;
 mod rooms;
@@ -21,6 +22,7 @@ use futures_util::future::BoxFuture;
 use tower_http::cors::{Any, CorsLayer};
 
 pub use admin::AdminError;
+pub use data::SendDataError;
 pub use presence::{PresenceEntry, PresenceEvent};
 pub use rooms::Rooms;
 

@@ -81,6 +81,7 @@ impl Room {
             listeners: Default::default(),
             offers: 0,
             unanswered: None,
+            last_sequence: 0,
             presence,
         };
         info!(participant = participant.sid.as_str(), identity = participant.identity(), ?mode, "joined");

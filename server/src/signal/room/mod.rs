@@ -6,6 +6,7 @@
 
 mod admin;
 mod announce;
+mod data;
 mod join;
 mod leave;
 mod listeners;
@@ -28,8 +29,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use banter_protocol::sid::{NodeSid, RoomSid};
 use banter_protocol::token::{ApiKeys, Claims, VideoGrant};
-use banter_sfu::net::{ConnectionMode, JoinSpec, PeerConnection, Permissions, TrackSpec};
+use banter_sfu::net::{ConnectionMode, DataKind, JoinSpec, PeerConnection, Permissions, TrackSpec};
 use banter_sfu::{ParticipantKey, RoomKey, TrackKey};
+use bytes::Bytes;
 use livekit_protocol::{
     AddTrackRequest, ClientInfo, Room as RoomInfo, SessionDescription, SignalResponse, WebhookEvent,
     signal_response,
@@ -39,6 +41,7 @@ use rand::rngs::StdRng;
 use super::presence::PresenceEvent;
 use super::translate::{self, Names};
 pub(super) use admin::MuteRefusal;
+use data::DataRelay;
 pub(super) use leave::Ending;
 use participant::{Participant, Signal, Stage};
 pub(super) use requests::excess;
@@ -184,6 +187,11 @@ pub(super) enum MediaCommand {
         track: TrackKey,
         paused: bool,
     },
+    SendData {
+        to: Vec<ParticipantKey>,
+        kind: DataKind,
+        message: Bytes,
+    },
     CloseRoom,
 }
 
@@ -202,6 +210,7 @@ pub(super) struct Room {
     /// Participants and tracks so far, for keys that are never used again.
     keys: u32,
     departures: Departures,
+    data: DataRelay,
     /// Participants whose change waits to be told.
     unannounced: BTreeSet<ParticipantKey>,
     counters_dirty: bool,
@@ -246,6 +255,7 @@ impl Room {
             speakers: BTreeMap::new(),
             keys: 0,
             departures: Departures::default(),
+            data: DataRelay::default(),
             unannounced: BTreeSet::new(),
             counters_dirty: false,
             counters_told_at: None,

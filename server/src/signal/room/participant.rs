@@ -51,6 +51,8 @@ pub(super) struct Participant {
     pub(super) offers: u32,
     /// The offer that waits for its answer.
     pub(super) unanswered: Option<u32>,
+    /// Number of its latest reliable data packet.
+    pub(super) last_sequence: u32,
     /// What the channel's presence last said of this participant.
     pub(super) presence: Option<PresenceEntry>,
 }

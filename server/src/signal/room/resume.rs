@@ -58,8 +58,11 @@ impl Room {
         participant.heard_at = now.instant;
         info!(participant = participant.sid.as_str(), "resumed");
 
-        let response =
-            ReconnectResponse { server_info: Some(self.server_info()), ..ReconnectResponse::default() };
+        let response = ReconnectResponse {
+            last_message_seq: participant.last_sequence,
+            server_info: Some(self.server_info()),
+            ..ReconnectResponse::default()
+        };
         self.send(key, signal_response::Message::Reconnect(response));
         if !departed.is_empty() {
             self.send_shared(key, update(departed));
@@ -101,6 +104,7 @@ impl Room {
             ..UpdateTrackSettings::default()
         };
         self.update_track_settings(key, disabled);
+        self.replay_data(key, &state.datachannel_receive_states, now);
     }
 
     fn resumable(&self, intent: &ResumeIntent) -> Option<ParticipantKey> {

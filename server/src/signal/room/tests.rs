@@ -21,6 +21,7 @@ use rand::SeedableRng;
 use super::*;
 
 mod admin;
+mod data;
 use crate::signal::CloseReason;
 use crate::signal::presence::PresenceEntry;
 
@@ -949,6 +950,7 @@ impl Scene {
             | MediaCommand::Answer { participant, .. }
             | MediaCommand::Trickle { participant, .. }
             | MediaCommand::Resume { participant } => assert!(self.in_media.contains(participant)),
+            MediaCommand::SendData { to, .. } => assert!(to.iter().all(|key| self.in_media.contains(key))),
             MediaCommand::CloseRoom => assert!(self.in_media.is_empty()),
         }
     }
@@ -1194,6 +1196,7 @@ fn kind(command: &MediaCommand) -> &'static str {
         MediaCommand::Subscribe { .. } => "subscribe",
         MediaCommand::Unsubscribe { .. } => "unsubscribe",
         MediaCommand::SetPaused { .. } => "pause",
+        MediaCommand::SendData { .. } => "data",
         MediaCommand::CloseRoom => "close",
     }
 }

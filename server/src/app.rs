@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
 use banter_protocol::token::ApiKeys;
 use banter_sfu::net::{Media, MediaConfig, MediaHandle};
 use futures_util::future;
@@ -18,10 +17,13 @@ use tokio::task::JoinHandle;
 use crate::addresses;
 use crate::ambient;
 use crate::config::Config;
+use crate::config::keys::{self, Key};
 use crate::data_dir::{DataDir, Lock, LockError};
 use crate::events::{self, EventHub};
 use crate::first_run::Welcome;
 use crate::http::{self, AppState, Site};
+use crate::listener::{self, Gate};
+use crate::metrics::Metrics;
 use crate::port_holder::{self, Holder, Transport};
 use crate::ports::Ports;
 use crate::service::accounts::Accounts;
@@ -53,7 +55,7 @@ pub struct App {
     media: Media,
     deliveries: Deliveries,
     ending: watch::Sender<bool>,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
     ports: Ports,
     setup_code: String,
 }
@@ -91,14 +93,20 @@ impl App {
         if config.api_keys.is_empty() {
             return Err(anyhow::anyhow!("there is no API key in the settings").into());
         }
-        let (listeners, http_port) = listen(&config)?;
+        let (listeners, http_port) = listen(&config, config.port, &keys::PORT)?;
+        let (metrics_listeners, metrics_port) = match config.metrics.port {
+            Some(port) => {
+                listen(&config, port, &keys::METRICS_PORT).map(|(them, port)| (them, Some(port)))?
+            }
+            None => (Vec::new(), None),
+        };
         let (handle, media) = start_media(&config)?;
 
         let (reports, presence) = mpsc::unbounded_channel();
         let directory = Arc::new(Directory(database.clone()));
         let (webhooks, deliveries) = webhook::start(&config.webhooks, &api_keys(&config))?;
         let rooms = Rooms::new(
-            SignalConfig { webhooks, ..signal_config(&config) },
+            SignalConfig { webhooks: webhooks.clone(), ..signal_config(&config) },
             handle.clone(),
             directory,
             reports,
@@ -127,12 +135,22 @@ impl App {
             database: database.clone(),
             site: Arc::new(Site::new(config.public_url.clone(), config.trusted_proxies.clone())),
             ending: ending_seen,
-            media: handle,
+            media: handle.clone(),
+            metrics: Metrics {
+                config: config.metrics.clone(),
+                rooms: rooms.clone(),
+                media: handle,
+                webhooks,
+            },
         };
         let router = http::router(state.clone(), signal::router(rooms.clone()));
-        let serving = tokio::spawn(serve(listeners, router, ending.subscribe()));
+        let gate = Gate::new(&config.trusted_proxies);
+        let metrics_router = http::metrics_router(state.metrics.clone());
+        tokio::spawn(serve(metrics_listeners, metrics_router, gate.clone(), ending.subscribe()));
+        let serving = tokio::spawn(serve(listeners, router, gate, ending.subscribe()));
         let ports = Ports {
             http: http_port,
+            metrics: metrics_port,
             rtc_udp: media.ports().to_vec(),
             rtc_tcp: None,
             pid: std::process::id(),
@@ -183,7 +201,7 @@ impl App {
     pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let outcome = tokio::select! {
             () = stop => Ok(()),
-            ended = &mut self.serving => ended.context("the HTTP server panicked")?.context("serving HTTP"),
+            ended = &mut self.serving => ended.context("the HTTP server panicked"),
             () = upkeep(&self.state.sessions) => Ok(()),
         };
         self.shut_down().await;
@@ -229,50 +247,36 @@ async fn upkeep(sessions: &Sessions) {
     }
 }
 
-async fn serve(
-    listeners: Vec<TcpListener>,
-    router: axum::Router,
-    ending: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    let serve_one = |listener: TcpListener| {
-        let mut ending = ending.clone();
-        // Signalling messages are small and urgent.
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        axum::serve(listener, router.clone().into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(async move {
-                let _ = ending.wait_for(|ending| *ending).await;
-            })
-            .into_future()
-    };
-    future::try_join_all(listeners.into_iter().map(serve_one)).await.map(drop)
+/// Serves on every listener until `ending` is true and the answers under way have ended.
+async fn serve(listeners: Vec<TcpListener>, router: axum::Router, gate: Gate, ending: watch::Receiver<bool>) {
+    let serve = |listener| listener::serve(listener, router.clone(), gate.clone(), ending.clone());
+    future::join_all(listeners.into_iter().map(serve)).await;
 }
 
-/// Binds the HTTP port at every address. If any port will do, all addresses get the one that the first found.
-fn listen(config: &Config) -> Result<(Vec<TcpListener>, u16), StartError> {
+/// Binds a TCP port at every address. If any port will do, all addresses get the one that the first found.
+fn listen(config: &Config, port: u16, key: &Key) -> Result<(Vec<TcpListener>, u16), StartError> {
     let mut listeners = Vec::new();
-    let mut port = config.port;
+    let mut port = port;
     for bind in &config.bind {
-        let listener = listen_at(SocketAddr::new(bound(*bind), port))?;
+        let listener = listen_at(SocketAddr::new(bound(*bind), port), key)?;
         port = listener.local_addr().context("reading the HTTP port back")?.port();
         listeners.push(listener);
     }
     Ok((listeners, port))
 }
 
-fn listen_at(address: SocketAddr) -> Result<TcpListener, StartError> {
+fn listen_at(address: SocketAddr, key: &Key) -> Result<TcpListener, StartError> {
     match tcp_listener(address) {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(PortInUse {
             transport: Transport::Tcp,
             port: address.port(),
-            flag: "port".to_owned(),
+            flag: key.flag(),
             holder: port_holder::find(Transport::Tcp, address.port()),
         }
         .into()),
         Err(error) => {
-            Err(anyhow::Error::new(error).context(format!("binding the HTTP port {address}")).into())
+            Err(anyhow::Error::new(error).context(format!("binding the TCP port {address}")).into())
         }
     }
 }

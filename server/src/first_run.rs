@@ -147,7 +147,13 @@ mod tests {
             network: vec!["http://192.168.1.5:7880".into(), "http://10.0.0.7:7880".into()],
             public: None,
             setup_code: code.map(str::to_owned),
-            ports: Ports { http: 7880, rtc_udp: vec![50000, 50001], rtc_tcp: Some(7881), pid: 1 },
+            ports: Ports {
+                http: 7880,
+                metrics: None,
+                rtc_udp: vec![50000, 50001],
+                rtc_tcp: Some(7881),
+                pid: 1,
+            },
             dev: false,
         }
     }

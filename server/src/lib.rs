@@ -13,6 +13,8 @@ pub mod data_dir;
 mod events;
 mod first_run;
 mod http;
+mod listener;
+mod metrics;
 mod port_holder;
 mod ports;
 mod service;

@@ -7,6 +7,9 @@ use crate::data_dir::{self, DataDir};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {
     pub http: u16,
+    /// The port of `/metrics` alone, if it has one.
+    #[serde(default)]
+    pub metrics: Option<u16>,
     /// The UDP port of each media thread.
     pub rtc_udp: Vec<u16>,
     /// `None` while nothing listens there.

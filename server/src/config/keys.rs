@@ -214,8 +214,18 @@ pub static WEBHOOK_FULL_ROOM: Key = Key::new(
     "false",
     "Whether events about tracks describe the whole room, and not only its name and id",
 );
+pub static METRICS_PORT: Key = Key::new(
+    "metrics_port",
+    "PORT",
+    "",
+    "TCP port for /metrics alone; without one, admins find it beside the API; 0 is any free one",
+);
+pub static METRICS_USERNAME: Key =
+    Key::new("metrics_username", "NAME", "", "Name with which a Prometheus server may read /metrics");
+pub static METRICS_PASSWORD: Key =
+    Key::new("metrics_password", "PASSWORD", "", "Password to that name").exposed(Exposure::Secret);
 
-pub static ALL: [&Key; 30] = [
+pub static ALL: [&Key; 33] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
@@ -246,6 +256,9 @@ pub static ALL: [&Key; 30] = [
     &WEBHOOK_INCLUDE_EVENTS,
     &WEBHOOK_EXCLUDE_EVENTS,
     &WEBHOOK_FULL_ROOM,
+    &METRICS_PORT,
+    &METRICS_USERNAME,
+    &METRICS_PASSWORD,
 ];
 
 /// The key that `wrong` was probably meant to be.

@@ -46,6 +46,22 @@ pub struct Config {
     pub api_keys: Vec<ApiKeyPair>,
     pub rooms: RoomDefaults,
     pub webhooks: WebhookConfig,
+    pub metrics: MetricsConfig,
+}
+
+/// Who may read the counters, and where.
+#[derive(Clone, Default)]
+pub struct MetricsConfig {
+    /// A port of their own; 0 is any free one.
+    pub port: Option<u16>,
+    /// A name and a password.
+    pub credentials: Option<(String, String)>,
+}
+
+impl std::fmt::Debug for MetricsConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricsConfig").field("port", &self.port).finish_non_exhaustive()
+    }
 }
 
 /// Which addresses count, by network and by the name of the interface. A filter that includes nothing takes all but what it
@@ -165,6 +181,7 @@ impl TryFrom<&RawConfig> for Config {
             api_keys: check.api_keys(),
             rooms: check.rooms(),
             webhooks: check.webhooks(),
+            metrics: check.metrics(),
         };
         if let Some(key) = &config.webhooks.api_key
             && check.complaints.is_empty()
@@ -230,6 +247,20 @@ impl Check<'_> {
             max_participants: self
                 .value(&keys::ROOM_MAX_PARTICIPANTS, |text| parse::parse(text, "a number of participants")),
             remote_unmute: self.value(&keys::ROOM_REMOTE_UNMUTE, parse::boolean),
+        }
+    }
+
+    fn metrics(&mut self) -> MetricsConfig {
+        let text = |text: &str| Ok((!text.is_empty()).then(|| text.to_owned()));
+        let name = self.value(&keys::METRICS_USERNAME, text);
+        let password = self.value(&keys::METRICS_PASSWORD, text);
+        if name.is_some() != password.is_some() {
+            let fault = "metrics_username and metrics_password belong together; give both or none";
+            self.complaints.push(Complaint(fault.to_owned()));
+        }
+        MetricsConfig {
+            port: self.value(&keys::METRICS_PORT, |text| parse::optional(text, "a port")),
+            credentials: name.zip(password),
         }
     }
 

@@ -8,6 +8,7 @@ mod events;
 mod health;
 mod invites;
 mod media;
+mod metrics;
 mod openapi;
 mod reached;
 mod security;
@@ -16,19 +17,22 @@ mod users;
 mod web_app;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use banter_sfu::net::MediaHandle;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::events::EventHub;
+use crate::metrics::Metrics;
 use crate::service::accounts::Accounts;
 use crate::service::channels::Channels;
 use crate::service::invites::Invites;
@@ -36,11 +40,14 @@ use crate::service::sessions::Sessions;
 use crate::service::voice::Voice;
 use crate::store::Database;
 use error::ApiError;
+pub use metrics::own_router as metrics_router;
 pub use openapi::document;
 pub use reached::Site;
 
 /// The largest request body of the API: far above any real one.
 const BODY_LIMIT: usize = 64 * 1024;
+/// Until the answer begins, the request's body included: who sends it byte by byte holds nothing for long.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the handlers reach for.
 #[derive(Clone, Debug)]
@@ -56,6 +63,7 @@ pub struct AppState {
     /// True once the program is about to end: long answers stop.
     pub ending: watch::Receiver<bool>,
     pub media: MediaHandle,
+    pub metrics: Metrics,
 }
 
 /// Everything this program answers to over HTTP. `signal` holds the LiveKit doors, which take access tokens in place
@@ -67,10 +75,12 @@ pub fn router(state: AppState, signal: Router) -> Router {
         .fallback(|| async { ApiError::not_found() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, BODY_TIMEOUT))
         .layer(axum::middleware::map_response(security::never_store));
     Router::new()
         .nest("/api", api)
         .merge(health::router())
+        .merge(metrics::router())
         .fallback(web_app::serve)
         .layer(CompressionLayer::new())
         .layer(axum::middleware::map_response_with_state(policy, security::add_headers))

@@ -17,6 +17,8 @@ mod translate;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
 use axum::routing::get;
 use futures_util::future::BoxFuture;
 use tower_http::cors::{Any, CorsLayer};
@@ -24,7 +26,7 @@ use tower_http::cors::{Any, CorsLayer};
 pub use admin::AdminError;
 pub use data::SendDataError;
 pub use presence::{PresenceEntry, PresenceEvent};
-pub use rooms::Rooms;
+pub use rooms::{Rooms, Tally};
 
 use crate::webhook::Webhooks;
 
@@ -98,6 +100,12 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/rtc/v1", get(connect::rtc_v1))
         .route("/rtc/validate", get(connect::validate_rtc))
         .route("/rtc/v1/validate", get(connect::validate_v1))
-        .with_state(rooms)
+        .with_state(rooms.clone())
+        .layer(axum::middleware::map_response_with_state(rooms, count))
         .layer(cors)
+}
+
+async fn count(State(rooms): State<Rooms>, response: Response) -> Response {
+    rooms.count_answer(response.status().as_u16());
+    response
 }

@@ -30,6 +30,15 @@ pub struct Rooms {
     shared: Arc<Shared>,
 }
 
+/// What there is, and how those who knocked were answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub rooms: usize,
+    pub participants: usize,
+    /// Answers to requests to join, by HTTP status; 101 is those who were let in.
+    pub answers: BTreeMap<u16, u64>,
+}
+
 struct Shared {
     config: SignalConfig,
     server: Arc<Server>,
@@ -37,6 +46,7 @@ struct Shared {
     channels: Arc<dyn ChannelDirectory>,
     presence: Arc<PresenceBoard>,
     registry: Mutex<Registry>,
+    answers: Mutex<BTreeMap<u16, u64>>,
 }
 
 struct Registry {
@@ -105,6 +115,7 @@ impl Rooms {
                 channels,
                 presence: Arc::new(PresenceBoard::new(presence)),
                 registry: Mutex::new(registry),
+                answers: Mutex::default(),
             }),
         }
     }
@@ -112,6 +123,21 @@ impl Rooms {
     /// Who is inside each channel at this moment. Channels with nobody inside are absent.
     pub fn presence(&self) -> HashMap<String, Vec<PresenceEntry>> {
         self.shared.presence.snapshot()
+    }
+
+    pub fn tally(&self) -> Tally {
+        let answers = self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let registry = self.registry();
+        let occupancy = |room: &OpenRoom| room.occupancy.load(Ordering::Relaxed);
+        Tally {
+            rooms: registry.rooms.len(),
+            participants: registry.rooms.values().map(occupancy).sum(),
+            answers,
+        }
+    }
+
+    pub(super) fn count_answer(&self, status: u16) {
+        *self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
     }
 
     /// How many participants count towards the limit of `room`.

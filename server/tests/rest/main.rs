@@ -10,6 +10,7 @@ mod events;
 mod invites;
 mod lifecycle;
 mod livekit_config;
+mod metrics;
 mod openapi;
 mod places;
 mod program;

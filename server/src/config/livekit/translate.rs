@@ -28,7 +28,7 @@ pub struct Translation {
 }
 
 /// Keys that mean the same in both, as a number, a text or a switch.
-static PLAIN: [(&str, &Key); 11] = [
+static PLAIN: [(&str, &Key); 13] = [
     ("port", &keys::PORT),
     ("development", &keys::DEV),
     ("rtc.tcp_port", &keys::RTC_TCP_PORT),
@@ -39,6 +39,8 @@ static PLAIN: [(&str, &Key); 11] = [
     ("room.enable_remote_unmute", &keys::ROOM_REMOTE_UNMUTE),
     ("room.enable_full_room_in_webhooks", &keys::WEBHOOK_FULL_ROOM),
     ("webhook.api_key", &keys::WEBHOOK_API_KEY),
+    ("prometheus.username", &keys::METRICS_USERNAME),
+    ("prometheus.password", &keys::METRICS_PASSWORD),
     ("log_level", &keys::LOG),
 ];
 
@@ -57,6 +59,12 @@ impl LiveKit {
         work.plain("logging.level", &keys::LOG);
         for (path, key) in PLAIN {
             work.plain(path, key);
+        }
+        // The second is the first one's older name. 0 is none.
+        for path in ["prometheus.port", "prometheus_port"] {
+            if work.text(path).is_some_and(|(_, port)| port != "0") {
+                work.plain(path, &keys::METRICS_PORT);
+            }
         }
         work.json_log();
         work.bind();

@@ -48,6 +48,13 @@ macro_rules! without_secrets_in_debug {
         }
     )*};
 }
+mod moderation;
+
+pub use moderation::{
+    AuditAction, AuditDetails, AuditEntry, AuditPage, Ban, BanId, CreateBan, ExcludedEvent, Member,
+    MoveRequest, ReasonRequest, UnknownAction, UpdateVoice,
+};
+
 text_id! {
     /// An account. The identity in access tokens.
     UserId
@@ -210,6 +217,10 @@ pub struct Presence {
     /// No microphone is open: none is published, or all are muted.
     pub muted: bool,
     pub deafened: bool,
+    /// A moderator has taken the right to speak away.
+    pub server_muted: bool,
+    /// A moderator has taken the right to listen away.
+    pub server_deafened: bool,
     pub speaking: bool,
 }
 
@@ -328,6 +339,12 @@ pub struct ErrorDetail {
     /// How long to wait, with `too_many_requests`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
+    /// What the moderator gave as the reason, with `banned` and `membership_ended`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it ends by itself, with `banned` and `address_banned`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixMillis>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
@@ -338,6 +355,12 @@ pub enum ErrorCode {
     InvalidCredentials,
     /// The role does not allow it.
     Forbidden,
+    /// The account was kicked; a new invite brings it back.
+    MembershipEnded,
+    Banned,
+    AddressBanned,
+    UserNotFound,
+    NotInVoice,
     OriginMismatch,
     NotFound,
     MethodNotAllowed,

@@ -57,6 +57,9 @@ pub struct Claims {
     /// Set in tokens that Banter itself issues: the room must be one of its channels.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub banter_channel: bool,
+    /// In tokens that Banter itself issues: the generation of the person's account. A token of an earlier one is void.
+    #[serde(skip_serializing_if = "is_first")]
+    pub banter_generation: u64,
 }
 
 /// What the bearer may do. Absent permissions have the defaults of the methods below.
@@ -238,6 +241,11 @@ impl VideoGrant {
     pub fn may_update_own_metadata(&self) -> bool {
         self.can_update_own_metadata.unwrap_or(false)
     }
+}
+
+/// Accounts begin with generation 0, and tokens from before there were any count as such.
+fn is_first(generation: &u64) -> bool {
+    *generation == 0
 }
 
 /// The one claim that must be read before the signature can be checked.

@@ -29,6 +29,7 @@ use crate::ports::Ports;
 use crate::service::accounts::Accounts;
 use crate::service::channels::{Channels, Directory};
 use crate::service::invites::Invites;
+use crate::service::moderation::Moderation;
 use crate::service::passwords::Passwords;
 use crate::service::secrets;
 use crate::service::sessions::Sessions;
@@ -127,6 +128,7 @@ impl App {
                 passwords,
                 SetupCode::new(&setup_code),
             ),
+            moderation: Moderation::new(database.clone(), rooms.clone(), sessions.clone()),
             sessions,
             invites: Invites::new(database.clone()),
             channels: Channels::new(database.clone(), rooms.clone(), events.clone()),
@@ -203,6 +205,7 @@ impl App {
             () = stop => Ok(()),
             ended = &mut self.serving => ended.context("the HTTP server panicked"),
             () = upkeep(&self.state.sessions) => Ok(()),
+            () = self.state.moderation.follow_operator() => Ok(()),
         };
         self.shut_down().await;
         outcome
@@ -236,7 +239,7 @@ impl App {
     }
 }
 
-/// Sweeps out expired sessions, for ever.
+/// Sweeps out expired sessions and bans, for ever.
 async fn upkeep(sessions: &Sessions) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     loop {

@@ -62,7 +62,16 @@ pub fn with_participants(
 }
 
 fn presence(entry: PresenceEntry) -> Presence {
-    let PresenceEntry { user_id, name, joined_at_ms, muted, deafened, speaking } = entry;
+    let PresenceEntry {
+        user_id,
+        name,
+        joined_at_ms,
+        muted,
+        deafened,
+        server_muted,
+        server_deafened,
+        speaking,
+    } = entry;
     let (user_id, joined_at) = (UserId::new(user_id), UnixMillis(joined_at_ms));
-    Presence { user_id, name, joined_at, muted, deafened, speaking }
+    Presence { user_id, name, joined_at, muted, deafened, server_muted, server_deafened, speaking }
 }

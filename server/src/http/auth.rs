@@ -127,11 +127,11 @@ pub async fn set_up(
     Ok(signed_in(StatusCode::CREATED, session, &reached))
 }
 
-/// Makes an account with an invite.
+/// Makes an account with an invite. Somebody who was kicked takes up their account again with its name and password.
 #[utoipa::path(post, operation_id = "register", path = "/auth/register", tag = "auth", security(()), responses(
     (status = 201, body = Session, description = "The new member, signed in"),
     (status = 400, body = ErrorBody, description = "`validation_failed`, `malformed_body`"),
-    (status = 403, body = ErrorBody, description = "`origin_mismatch`"),
+    (status = 403, body = ErrorBody, description = "`origin_mismatch`, `banned`, `address_banned`"),
     (status = 404, body = ErrorBody, description = "`invite_invalid`"),
     (status = 409, body = ErrorBody, description = "`username_taken`"),
     (status = 429, body = ErrorBody, description = "`too_many_requests`"),
@@ -152,7 +152,7 @@ pub async fn register(
     (status = 200, body = Session, description = "The session"),
     (status = 400, body = ErrorBody, description = "`validation_failed`, `malformed_body`"),
     (status = 401, body = ErrorBody, description = "`invalid_credentials`"),
-    (status = 403, body = ErrorBody, description = "`origin_mismatch`"),
+    (status = 403, body = ErrorBody, description = "`origin_mismatch`, `banned`, `address_banned`, `membership_ended`"),
     (status = 429, body = ErrorBody, description = "`too_many_requests`"),
 ))]
 pub async fn log_in(

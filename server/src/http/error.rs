@@ -6,12 +6,14 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use banter_protocol::rest::{ErrorBody, ErrorCode, ErrorDetail};
+use banter_protocol::rest::{ErrorBody, ErrorCode, ErrorDetail, UnixMillis};
 
 use crate::service::Forbidden;
 use crate::service::accounts::{AccountError, ChangePasswordError, LoginError, RegisterError, SetupError};
 use crate::service::channels::{ChannelFault, CreateChannelError, DeleteChannelError, UpdateChannelError};
+use crate::service::exclusion::Exclusion;
 use crate::service::invites::{CreateInviteError, DeleteInviteError, ListInvitesError, LookUpError};
+use crate::service::moderation::{AuditError, BanError, ModerationError};
 use crate::service::passwords::HashError;
 use crate::service::throttle::Throttled;
 use crate::service::voice::TokenError;
@@ -24,11 +26,14 @@ pub struct ApiError {
     message: String,
     field: Option<String>,
     retry_after: Option<Duration>,
+    reason: Option<String>,
+    until: Option<UnixMillis>,
 }
 
 impl ApiError {
     fn new(code: ErrorCode, message: impl ToString) -> Self {
-        Self { code, message: sentence(&message.to_string()), field: None, retry_after: None }
+        let message = sentence(&message.to_string());
+        Self { code, message, field: None, retry_after: None, reason: None, until: None }
     }
 
     pub fn validation(field: &str, message: impl ToString) -> Self {
@@ -82,14 +87,21 @@ impl ApiError {
         match self.code {
             ErrorCode::ValidationFailed | ErrorCode::MalformedBody => StatusCode::BAD_REQUEST,
             ErrorCode::Unauthorized | ErrorCode::InvalidCredentials => StatusCode::UNAUTHORIZED,
-            ErrorCode::Forbidden | ErrorCode::OriginMismatch | ErrorCode::SetupCodeInvalid => {
-                StatusCode::FORBIDDEN
-            }
-            ErrorCode::NotFound | ErrorCode::ChannelNotFound | ErrorCode::InviteInvalid => {
-                StatusCode::NOT_FOUND
-            }
+            ErrorCode::Forbidden
+            | ErrorCode::MembershipEnded
+            | ErrorCode::Banned
+            | ErrorCode::AddressBanned
+            | ErrorCode::OriginMismatch
+            | ErrorCode::SetupCodeInvalid => StatusCode::FORBIDDEN,
+            ErrorCode::NotFound
+            | ErrorCode::UserNotFound
+            | ErrorCode::ChannelNotFound
+            | ErrorCode::InviteInvalid => StatusCode::NOT_FOUND,
             ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            ErrorCode::UsernameTaken | ErrorCode::ChannelFull | ErrorCode::SetupDone => StatusCode::CONFLICT,
+            ErrorCode::UsernameTaken
+            | ErrorCode::ChannelFull
+            | ErrorCode::NotInVoice
+            | ErrorCode::SetupDone => StatusCode::CONFLICT,
             ErrorCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
@@ -101,14 +113,21 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
-        let retry_after = self.retry_after.map(|wait| wait.as_secs() + 1);
-        let Self { code, message, field, .. } = self;
-        let detail = ErrorDetail { code, message, field, retry_after_seconds: retry_after };
+        let detail = ErrorDetail::from(self);
+        let retry_after = detail.retry_after_seconds;
         let mut response = (status, Json(ErrorBody { error: detail })).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+impl From<ApiError> for ErrorDetail {
+    fn from(error: ApiError) -> Self {
+        let ApiError { code, message, field, retry_after, reason, until } = error;
+        let retry_after_seconds = retry_after.map(|wait| wait.as_secs() + 1);
+        Self { code, message, field, retry_after_seconds, reason, until }
     }
 }
 
@@ -187,6 +206,7 @@ impl From<RegisterError> for ApiError {
     fn from(error: RegisterError) -> Self {
         match error {
             RegisterError::InviteInvalid => Self::new(ErrorCode::InviteInvalid, error),
+            RegisterError::Excluded(error) => error.into(),
             RegisterError::Throttled(error) => error.into(),
             RegisterError::Account(error) => error.into(),
         }
@@ -197,6 +217,7 @@ impl From<LoginError> for ApiError {
     fn from(error: LoginError) -> Self {
         match error {
             LoginError::InvalidCredentials => Self::new(ErrorCode::InvalidCredentials, error),
+            LoginError::Excluded(error) => error.into(),
             LoginError::Throttled(error) => error.into(),
             LoginError::Hash(error) => error.into(),
             LoginError::Store(error) => error.into(),
@@ -304,7 +325,58 @@ impl From<TokenError> for ApiError {
         match error {
             TokenError::Unknown => Self::new(ErrorCode::ChannelNotFound, error),
             TokenError::Full(_) => Self::new(ErrorCode::ChannelFull, error),
+            TokenError::Excluded(error) => error.into(),
             TokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Exclusion> for ApiError {
+    fn from(error: Exclusion) -> Self {
+        let (code, reason, until) = match &error {
+            Exclusion::Removed { reason } => (ErrorCode::MembershipEnded, reason.clone(), None),
+            Exclusion::Banned { reason, until } => (ErrorCode::Banned, reason.clone(), *until),
+            Exclusion::Address { until } => (ErrorCode::AddressBanned, None, *until),
+        };
+        Self { reason, until, ..Self::new(code, error) }
+    }
+}
+
+impl From<ModerationError> for ApiError {
+    fn from(error: ModerationError) -> Self {
+        match error {
+            ModerationError::Forbidden(error) => error.into(),
+            ModerationError::Rank(error) => Self::new(ErrorCode::Forbidden, error),
+            ModerationError::UnknownUser => Self::new(ErrorCode::UserNotFound, error),
+            ModerationError::Reason(error) => Self::validation("reason", error),
+            ModerationError::NotInVoice(_) => Self::new(ErrorCode::NotInVoice, error),
+            ModerationError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BanError> for ApiError {
+    fn from(error: BanError) -> Self {
+        match error {
+            BanError::Moderation(error) => error.into(),
+            BanError::Nobody => Self::validation("user_id", error),
+            BanError::Address(_) | BanError::Loopback(_) | BanError::CoversCaller(_) => {
+                Self::validation("address", error)
+            }
+            BanError::NoAddress(_) => Self::validation("include_address", error),
+            BanError::Lifetime => Self::validation("expires_in_seconds", error),
+            BanError::TooMany => Self::new(ErrorCode::Forbidden, error),
+            BanError::Unknown => Self::new(ErrorCode::NotFound, error),
+        }
+    }
+}
+
+impl From<AuditError> for ApiError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Forbidden(error) => error.into(),
+            AuditError::Limit => Self::validation("limit", error),
+            AuditError::Store(error) => error.into(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The event stream (server-sent events, HTML Living Standard §9.2).
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
-use banter_protocol::rest::{ErrorBody, SnapshotEvent};
+use banter_protocol::rest::{ErrorBody, ExcludedEvent, SnapshotEvent};
 use futures_util::Stream;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,9 +15,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::AppState;
 use super::auth::SignedIn;
 use super::error::ApiError;
+use super::reached::Reached;
 use crate::ambient;
 use crate::events::{EventId, Numbered, Subscription};
-use crate::service::sessions::SessionKey;
+use crate::service::sessions::{Caller, SessionKey};
 
 /// Comments this often keep proxies from closing an idle stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -27,8 +29,8 @@ const SESSION_CHECK: Duration = Duration::from_secs(15);
 /// Follows what happens to channels and the people in them.
 ///
 /// Events: `snapshot`, `channel_created`, `channel_updated`, `channel_moved`, `channel_deleted`, `participant_joined`,
-/// `participant_updated`, `participant_left`, `speaking`. Applying an event twice does no harm. The stream ends with the
-/// session.
+/// `participant_updated`, `participant_left`, `speaking`, `excluded`. Applying an event twice does no harm. The stream ends
+/// with the session; whoever is kicked or banned is told so by its last event, `excluded`.
 #[utoipa::path(get, operation_id = "stream_events", path = "/events", tag = "events",
     params(("Last-Event-ID" = Option<String>, Header, description = "Resumes after this event if it is still known")),
     responses(
@@ -38,6 +40,7 @@ const SESSION_CHECK: Duration = Duration::from_secs(15);
 pub async fn stream(
     State(app): State<AppState>,
     SignedIn(caller): SignedIn,
+    reached: Reached,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
     let last_seen: Option<EventId> =
@@ -49,7 +52,7 @@ pub async fn stream(
         None => Some(SnapshotEvent { channels: app.channels.list().await? }),
     };
     let (sender, receiver) = mpsc::channel(16);
-    tokio::spawn(feed(app, caller.session, subscription, snapshot, sender));
+    tokio::spawn(feed(app, caller, reached.client, subscription, snapshot, sender));
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive))
 }
@@ -59,7 +62,8 @@ type Sink = mpsc::Sender<Result<sse::Event, Infallible>>;
 /// Feeds one stream until its reader, its session or the program ends.
 async fn feed(
     app: AppState,
-    session: SessionKey,
+    caller: Caller,
+    from: IpAddr,
     mut subscription: Subscription,
     snapshot: Option<SnapshotEvent>,
     sink: Sink,
@@ -84,15 +88,26 @@ async fn feed(
                 }
             }
             _ = endings.changed() => {
-                if !lives(&app, session).await { return }
+                if !lives(&app, caller.session).await { break }
             }
             _ = session_check.tick() => {
-                if !lives(&app, session).await { return }
+                if !lives(&app, caller.session).await { break }
             }
             () = sink.closed() => return,
             () = ended(&mut ending) => return,
         }
     }
+    if let Some(event) = farewell(&app, caller, from, subscription.since).await {
+        // Who has gone meanwhile needs no farewell.
+        let _ = sink.send(Ok(event)).await;
+    }
+}
+
+/// The last event for somebody who was kicked or banned; others have ended their session themselves.
+async fn farewell(app: &AppState, caller: Caller, from: IpAddr, id: EventId) -> Option<sse::Event> {
+    let now = ambient::now().wall;
+    let exclusion = app.moderation.exclusion(caller.user.id, Some(from), now).await.ok().flatten()?;
+    Some(wire("excluded", id, &ExcludedEvent { error: ApiError::from(exclusion).into() }))
 }
 
 async fn lives(app: &AppState, session: SessionKey) -> bool {

@@ -9,6 +9,7 @@ mod health;
 mod invites;
 mod media;
 mod metrics;
+mod moderation;
 mod openapi;
 mod reached;
 mod security;
@@ -36,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::service::accounts::Accounts;
 use crate::service::channels::Channels;
 use crate::service::invites::Invites;
+use crate::service::moderation::Moderation;
 use crate::service::sessions::Sessions;
 use crate::service::voice::Voice;
 use crate::store::Database;
@@ -57,6 +59,7 @@ pub struct AppState {
     pub invites: Invites,
     pub channels: Channels,
     pub voice: Voice,
+    pub moderation: Moderation,
     pub events: EventHub,
     pub database: Database,
     pub site: Arc<Site>,
@@ -70,6 +73,7 @@ pub struct AppState {
 /// of sessions.
 pub fn router(state: AppState, signal: Router) -> Router {
     let (api, _) = api().split_for_parts();
+    let signal = signal.layer(axum::middleware::from_fn_with_state(state.clone(), reached::note_client));
     let policy = security::Policy::new(state.site.public_url());
     let api = api
         .fallback(|| async { ApiError::not_found() })
@@ -103,6 +107,13 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(invites::list, invites::create))
         .routes(routes!(invites::look_up, invites::delete))
         .routes(routes!(users::list))
+        .routes(routes!(moderation::members))
+        .routes(routes!(moderation::update_voice))
+        .routes(routes!(moderation::disconnect))
+        .routes(routes!(moderation::kick))
+        .routes(routes!(moderation::list_bans, moderation::ban))
+        .routes(routes!(moderation::unban))
+        .routes(routes!(moderation::audit_log))
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::update, channels::delete))
         .routes(routes!(tokens::create))

@@ -2,7 +2,8 @@
 
 use axum::response::IntoResponse;
 use banter_protocol::rest::{
-    ChannelDeletedEvent, ChannelEvent, ParticipantEvent, ParticipantLeftEvent, SnapshotEvent, SpeakingEvent,
+    ChannelDeletedEvent, ChannelEvent, ExcludedEvent, ParticipantEvent, ParticipantLeftEvent, SnapshotEvent,
+    SpeakingEvent,
 };
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -22,7 +23,8 @@ use utoipa_axum::router::OpenApiRouter;
         ChannelDeletedEvent,
         ParticipantEvent,
         ParticipantLeftEvent,
-        SpeakingEvent
+        SpeakingEvent,
+        ExcludedEvent
     )),
     security(("bearer" = []), ("cookie" = [])),
     modifiers(&Schemes),

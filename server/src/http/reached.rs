@@ -4,14 +4,17 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use ipnet::IpNet;
 use url::{Origin, Url};
 
 use super::AppState;
+use crate::signal::ClientAddress;
 
 /// What the operator says about the way to this server.
 #[derive(Clone, Debug, Default)]
@@ -135,6 +138,12 @@ where
         };
         Ok(Self::new(AppState::from_ref(state).site, peer, host, &parts.headers))
     }
+}
+
+/// Tells the routes behind it where the client is, for those that know nothing of proxies.
+pub async fn note_client(reached: Reached, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(ClientAddress(reached.client));
+    next.run(request).await
 }
 
 #[cfg(test)]

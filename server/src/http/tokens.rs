@@ -15,7 +15,7 @@ use crate::ambient::At;
     (status = 200, body = VoiceToken, description = "The token and where to take it"),
     (status = 400, body = ErrorBody, description = "`validation_failed`, `malformed_body`"),
     (status = 401, body = ErrorBody, description = "`unauthorized`"),
-    (status = 403, body = ErrorBody, description = "`origin_mismatch`"),
+    (status = 403, body = ErrorBody, description = "`origin_mismatch`, `banned`, `address_banned`, `membership_ended`"),
     (status = 404, body = ErrorBody, description = "`channel_not_found`"),
     (status = 409, body = ErrorBody, description = "`channel_full`"),
 ))]
@@ -26,6 +26,6 @@ pub async fn create(
     reached: Reached,
     Json(request): Json<VoiceTokenRequest>,
 ) -> Result<axum::Json<VoiceToken>, ApiError> {
-    let token = app.voice.token(&caller.user, request.channel_id, now.wall).await?;
+    let token = app.voice.token(&caller.user, request.channel_id, reached.client, now.wall).await?;
     Ok(axum::Json(VoiceToken { token, ws_url: reached.ws_url() }))
 }

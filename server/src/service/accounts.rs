@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banter_protocol::rest::{
-    LoginRequest, PasswordRequest, RegisterRequest, Role, Session, SetupRequest, UnixMillis, User, UserId,
+    InviteId, LoginRequest, PasswordRequest, RegisterRequest, Role, Session, SetupRequest, UnixMillis, User,
+    UserId,
 };
 use rand::CryptoRng;
 use rusqlite::Transaction;
 
+use super::exclusion::{self, Exclusion};
 use super::names::{NameError, Username};
 use super::passwords::{HashError, Password, PasswordError, Passwords};
 use super::sessions::{self, Caller, Sessions};
@@ -63,6 +65,8 @@ pub enum RegisterError {
     #[error("the invite has expired, is used up or was withdrawn; ask for a new one")]
     InviteInvalid,
     #[error(transparent)]
+    Excluded(#[from] Exclusion),
+    #[error(transparent)]
     Throttled(#[from] Throttled),
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -87,6 +91,8 @@ pub enum AccountError {
 pub enum LoginError {
     #[error("the name or the password is wrong; check both and try again")]
     InvalidCredentials,
+    #[error(transparent)]
+    Excluded(#[from] Exclusion),
     #[error(transparent)]
     Throttled(#[from] Throttled),
     #[error(transparent)]
@@ -171,14 +177,15 @@ impl Accounts {
                     return Err(SetupError::Done);
                 }
                 let user = new.insert(tx, Role::Owner, now.wall)?;
-                Ok(sessions::begin(tx, token, user, now.wall)?)
+                Ok(sessions::begin(tx, token, user, from, now.wall)?)
             })
             .await?;
         self.limits.by_source.give_back(&from.into());
         Ok(session)
     }
 
-    /// Makes a member out of who holds an invite, and signs them in.
+    /// Makes a member out of who holds an invite, and signs them in. Somebody who was kicked takes up the old account again
+    /// by its name and password.
     pub async fn register(
         &self,
         request: RegisterRequest,
@@ -188,23 +195,63 @@ impl Accounts {
     ) -> Result<Session, RegisterError> {
         self.limits.by_source.take(from.into(), now.monotonic)?;
         let code = secrets::hash(&request.invite);
+        let key = Username::key_of(&request.username);
         // Before the hash, so that strangers cannot keep the processor busy; it is the write below that counts.
-        if self.database.read(move |tx| store::invites::usable(tx, &code, now.wall)).await?.is_none() {
-            return Err(RegisterError::InviteInvalid);
+        let former = self
+            .database
+            .read(move |tx| {
+                store::invites::usable(tx, &code, now.wall)?.ok_or(RegisterError::InviteInvalid)?;
+                refuse(exclusion::of_address(tx, from, now.wall)?)?;
+                Ok::<_, RegisterError>(former_member(tx, &key)?)
+            })
+            .await?;
+        let session = match former {
+            Some((user, hash)) => self.take_up(user, hash, &request, from, now, rng).await?,
+            None => {
+                let new = self.new_account(&request.username, &request.password, rng).await?;
+                let token = secrets::token(rng);
+                self.database
+                    .write(move |tx| {
+                        let invite = use_invite(tx, &code, from, now.wall)?;
+                        let user = new.insert(tx, Role::Member, now.wall)?;
+                        store::invites::record_use(tx, &invite, &user.id, now.wall)?;
+                        Ok::<_, RegisterError>(sessions::begin(tx, token, user, from, now.wall)?)
+                    })
+                    .await?
+            }
+        };
+        self.limits.by_source.give_back(&from.into());
+        Ok(session)
+    }
+
+    async fn take_up(
+        &self,
+        former: User,
+        hash: Option<String>,
+        request: &RegisterRequest,
+        from: IpAddr,
+        now: Now,
+        rng: &mut (impl CryptoRng + Send),
+    ) -> Result<Session, RegisterError> {
+        let account = secrets::hash(&Username::key_of(&former.username));
+        self.limits.by_account.take(account, now.monotonic)?;
+        let proved = self.passwords.verify(Password::given(&request.password), hash).await;
+        if !proved.map_err(AccountError::from)? {
+            return Err(AccountError::NameTaken.into());
         }
-        let new = self.new_account(&request.username, &request.password, rng).await?;
-        let token = secrets::token(rng);
+        let (code, token) = (secrets::hash(&request.invite), secrets::token(rng));
         let session = self
             .database
             .write(move |tx| {
-                let invite =
-                    store::invites::take_use(tx, &code, now.wall)?.ok_or(RegisterError::InviteInvalid)?;
-                let user = new.insert(tx, Role::Member, now.wall)?;
-                store::invites::record_use(tx, &invite, &user.id, now.wall)?;
-                Ok::<_, RegisterError>(sessions::begin(tx, token, user, now.wall)?)
+                let invite = use_invite(tx, &code, from, now.wall)?;
+                store::standing::restore(tx, &former.id)?;
+                let standing = store::standing::of(tx, &former.id)?.ok_or(AccountError::NameTaken)?;
+                refuse(exclusion::of_person(tx, &standing, Some(from), now.wall)?)?;
+                store::invites::record_use(tx, &invite, &former.id, now.wall)?;
+                Ok::<_, RegisterError>(sessions::begin(tx, token, standing.member.user, from, now.wall)?)
             })
             .await?;
-        self.limits.by_source.give_back(&from.into());
+        self.limits.by_account.give_back(&account);
         Ok(session)
     }
 
@@ -227,7 +274,14 @@ impl Accounts {
         }
         let user: User = user.ok_or(LoginError::InvalidCredentials)?;
         let token = secrets::token(rng);
-        let session = self.database.write(move |tx| sessions::begin(tx, token, user, now.wall)).await?;
+        let session = self
+            .database
+            .write(move |tx| {
+                let standing = store::standing::of(tx, &user.id)?.ok_or(LoginError::InvalidCredentials)?;
+                refuse(exclusion::of_person(tx, &standing, Some(from), now.wall)?)?;
+                Ok::<_, LoginError>(sessions::begin(tx, token, user, from, now.wall)?)
+            })
+            .await?;
         self.limits.by_account.give_back(&account);
         self.limits.by_source.give_back(&from.into());
         Ok(session)
@@ -328,6 +382,27 @@ pub async fn set_role(database: &Database, username: &str, role: Role) -> Result
 
 fn named(tx: &Transaction<'_>, username: String) -> Result<User, OperatorError> {
     store::users::by_name_key(tx, &Username::key_of(&username))?.ok_or(OperatorError::Unknown(username))
+}
+
+/// The account of this name whose membership has ended.
+fn former_member(tx: &Transaction<'_>, name_key: &str) -> Result<Option<(User, Option<String>)>, StoreError> {
+    let Some((user, hash)) = with_hash(tx, name_key)? else { return Ok(None) };
+    let removed = store::standing::of(tx, &user.id)?.is_some_and(|standing| standing.removed);
+    Ok(removed.then_some((user, hash)))
+}
+
+fn use_invite(
+    tx: &Transaction<'_>,
+    code: &[u8; 32],
+    from: IpAddr,
+    now: UnixMillis,
+) -> Result<InviteId, RegisterError> {
+    refuse(exclusion::of_address(tx, from, now)?)?;
+    store::invites::take_use(tx, code, now)?.ok_or(RegisterError::InviteInvalid)
+}
+
+fn refuse(exclusion: Option<Exclusion>) -> Result<(), Exclusion> {
+    exclusion.map_or(Ok(()), Err)
 }
 
 fn with_hash(tx: &Transaction<'_>, name_key: &str) -> Result<Option<(User, Option<String>)>, StoreError> {

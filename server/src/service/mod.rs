@@ -2,7 +2,9 @@
 
 pub mod accounts;
 pub mod channels;
+pub mod exclusion;
 pub mod invites;
+pub mod moderation;
 pub mod names;
 pub mod passwords;
 pub mod secrets;

@@ -1,5 +1,6 @@
 //! Sessions: opaque tokens that end on sign-out, on a change of password, or after their lifetime.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use banter_protocol::rest::{Session, UnixMillis, User, UserId};
@@ -58,8 +59,14 @@ impl Sessions {
         Ok(())
     }
 
+    /// Takes away sessions and bans that are over.
     pub async fn sweep(&self, now: UnixMillis) -> Result<(), StoreError> {
-        self.database.write(move |tx| store::sessions::delete_expired(tx, now)).await
+        self.database
+            .write(move |tx| {
+                store::sessions::delete_expired(tx, now)?;
+                store::bans::delete_expired(tx, now)
+            })
+            .await
     }
 
     /// Wakes when some session has ended; the watcher then asks for its own with [`Sessions::caller`].
@@ -72,15 +79,16 @@ impl Sessions {
     }
 }
 
-/// Begins a session inside the transaction that proved who it is for.
+/// Begins a session inside the transaction that proved who it is for, and that they may come in.
 pub(super) fn begin(
     tx: &Transaction<'_>,
     token: String,
     user: User,
+    from: IpAddr,
     now: UnixMillis,
 ) -> Result<Session, StoreError> {
     let lifetime = i64::try_from(LIFETIME.as_millis()).expect("30 days fit");
-    store::sessions::insert(tx, &secrets::hash(&token), &user.id, now, UnixMillis(now.0 + lifetime))?;
+    store::sessions::insert(tx, &secrets::hash(&token), &user.id, from, now, UnixMillis(now.0 + lifetime))?;
     Ok(Session { token, user })
 }
 

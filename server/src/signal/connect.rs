@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use axum::Extension;
 use axum::extract::rejection::ExtensionRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -20,7 +21,7 @@ use url::form_urlencoded;
 
 use super::room::{Ending, JoinIntent, ResumeIntent, excess};
 use super::rooms::{JoinError, Rooms};
-use super::{actor, client, socket};
+use super::{ClientAddress, actor, client, socket};
 
 const MAX_IDENTITY: usize = 256;
 const MAX_ROOM_NAME: usize = 256;
@@ -31,6 +32,7 @@ const READ_BUFFER: usize = 2 << 10;
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 type Peer = Result<ConnectInfo<SocketAddr>, ExtensionRejection>;
+type Client = Option<Extension<ClientAddress>>;
 
 /// Which of the two doors a client came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,22 @@ enum Door {
     Rtc,
     /// `/rtc/v1`: one connection; the join request is required.
     V1,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+struct Whence {
+    /// The other end of the connection: the client, or a proxy.
+    peer: Option<SocketAddr>,
+    client: Option<IpAddr>,
+}
+
+impl Whence {
+    fn of(peer: Peer, client: Client) -> Self {
+        let peer = peer.ok().map(|ConnectInfo(peer)| peer);
+        let told = client.map(|Extension(ClientAddress(address))| address);
+        Self { peer, client: told.or(peer.map(|peer| peer.ip().to_canonical())) }
+    }
 }
 
 /// Why a request is not let in.
@@ -86,9 +104,10 @@ pub(super) async fn rtc(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     peer: Peer,
+    client: Client,
     upgrade: Upgrade,
 ) -> Response {
-    open(Door::Rtc, rooms, query, headers, peer, upgrade).await
+    open(Door::Rtc, rooms, query, headers, Whence::of(peer, client), upgrade).await
 }
 
 pub(super) async fn rtc_v1(
@@ -96,25 +115,30 @@ pub(super) async fn rtc_v1(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     peer: Peer,
+    client: Client,
     upgrade: Upgrade,
 ) -> Response {
-    open(Door::V1, rooms, query, headers, peer, upgrade).await
+    open(Door::V1, rooms, query, headers, Whence::of(peer, client), upgrade).await
 }
 
 pub(super) async fn validate_rtc(
     State(rooms): State<Rooms>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
+    peer: Peer,
+    client: Client,
 ) -> Response {
-    validate(Door::Rtc, &rooms, query, &headers).await
+    validate(Door::Rtc, &rooms, query, &headers, Whence::of(peer, client)).await
 }
 
 pub(super) async fn validate_v1(
     State(rooms): State<Rooms>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
+    peer: Peer,
+    client: Client,
 ) -> Response {
-    validate(Door::V1, &rooms, query, &headers).await
+    validate(Door::V1, &rooms, query, &headers, Whence::of(peer, client)).await
 }
 
 async fn open(
@@ -122,14 +146,13 @@ async fn open(
     rooms: Rooms,
     query: Option<String>,
     headers: HeaderMap,
-    peer: Peer,
+    whence: Whence,
     upgrade: Upgrade,
 ) -> Response {
     let Ok(upgrade) = upgrade else { return StatusCode::NOT_FOUND.into_response() };
     let upgrade =
         upgrade.read_buffer_size(READ_BUFFER).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
-    let peer = peer.ok().map(|ConnectInfo(peer)| peer);
-    let admission = match admit(door, &rooms, query.as_deref(), &headers, peer) {
+    let admission = match admit(door, &rooms, query.as_deref(), &headers, whence) {
         Ok(admission) => admission,
         Err(refusal) => return refusal.into_response(),
     };
@@ -149,14 +172,16 @@ async fn open(
     }
 }
 
-async fn validate(door: Door, rooms: &Rooms, query: Option<String>, headers: &HeaderMap) -> Response {
-    let result = match admit(door, rooms, query.as_deref(), headers, None) {
-        Ok(Admission::Join(intent)) => {
-            rooms.admits(&intent.claims, &intent.grant).await.map_err(Refusal::from)
-        }
-        Ok(Admission::Resume(intent)) => {
-            rooms.admits_resume(&intent.claims, &intent.grant).await.map_err(Refusal::from)
-        }
+async fn validate(
+    door: Door,
+    rooms: &Rooms,
+    query: Option<String>,
+    headers: &HeaderMap,
+    whence: Whence,
+) -> Response {
+    let result = match admit(door, rooms, query.as_deref(), headers, whence) {
+        Ok(Admission::Join(intent)) => rooms.admits(&intent).await.map_err(Refusal::from),
+        Ok(Admission::Resume(intent)) => rooms.admits_resume(&intent).await.map_err(Refusal::from),
         Err(refusal) => Err(refusal),
     };
     match result {
@@ -171,7 +196,7 @@ fn admit(
     rooms: &Rooms,
     query: Option<&str>,
     headers: &HeaderMap,
-    peer: Option<SocketAddr>,
+    whence: Whence,
 ) -> Result<Admission, Refusal> {
     let query = Query::parse(query.unwrap_or_default());
     let mut claims = match access_token(headers, &query)? {
@@ -188,16 +213,17 @@ fn admit(
         return Err(Refusal::MayNotJoin);
     }
     check_names(&claims, &grant)?;
-    let extra_addresses = reached_addresses(headers, peer);
+    let extra_addresses = reached_addresses(headers, whence.peer);
     let resumes = request.as_ref().map_or_else(|| query.is_set("reconnect"), |request| request.reconnect);
     if resumes {
-        return Ok(Admission::Resume(Box::new(to_resume(request, &query, claims, grant))));
+        let intent = to_resume(request, &query, claims, grant);
+        return Ok(Admission::Resume(Box::new(ResumeIntent { from: whence.client, ..intent })));
     }
     let intent = match request {
         Some(request) => from_join_request(request, claims, grant)?,
         None => from_query(&query, claims, grant)?,
     };
-    Ok(Admission::Join(Box::new(JoinIntent { extra_addresses, ..intent })))
+    Ok(Admission::Join(Box::new(JoinIntent { extra_addresses, from: whence.client, ..intent })))
 }
 
 /// A session that goes on keeps what it was begun with, so little of a request matters.
@@ -211,7 +237,7 @@ fn to_resume(
         Some(request) => (ConnectionMode::Single, request.participant_sid, request.sync_state),
         None => (ConnectionMode::Dual, query.get("sid").unwrap_or_default().to_owned(), None),
     };
-    ResumeIntent { claims, grant, mode, sid, sync_state }
+    ResumeIntent { claims, grant, from: None, mode, sid, sync_state }
 }
 
 /// The token from the header, or else from the query, as browsers cannot set headers on a WebSocket.
@@ -248,6 +274,7 @@ fn from_join_request(
         claims,
         grant,
         client: request.client_info.unwrap_or_default(),
+        from: None,
         mode: ConnectionMode::Single,
         auto_subscribe: request.connection_settings.unwrap_or_default().auto_subscribe,
         add_tracks: request.add_track_requests,
@@ -266,6 +293,7 @@ fn from_query(query: &Query<'_>, mut claims: Claims, grant: VideoGrant) -> Resul
         claims,
         grant,
         client: client::parse(query.iter()),
+        from: None,
         mode: ConnectionMode::Dual,
         auto_subscribe: query.get("auto_subscribe").is_none_or(is_true),
         add_tracks: Vec::new(),
@@ -361,10 +389,14 @@ impl IntoResponse for Refusal {
             | Self::TooLong(_) => StatusCode::BAD_REQUEST,
             Self::Join(JoinError::NoRoom) => StatusCode::NOT_FOUND,
             // LiveKit says 500 here, which clients take for a fault of the server and try again.
-            Self::Join(JoinError::Refused(JoinRefusal::Full(_))) => StatusCode::FORBIDDEN,
-            Self::Join(JoinError::Refused(JoinRefusal::Closing) | JoinError::ShuttingDown) => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::Join(JoinError::Refused(JoinRefusal::Full(_)) | JoinError::Excluded(_)) => {
+                StatusCode::FORBIDDEN
             }
+            Self::Join(
+                JoinError::Refused(JoinRefusal::Closing)
+                | JoinError::ShuttingDown
+                | JoinError::MembersUnavailable,
+            ) => StatusCode::SERVICE_UNAVAILABLE,
         };
         tracing::debug!(%status, reason = %self, "join refused");
         (status, self.to_string()).into_response()

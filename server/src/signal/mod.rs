@@ -8,6 +8,7 @@ mod admin;
 mod client;
 mod connect;
 mod data;
+mod members;
 mod presence;
 mod room;
 mod rooms;
@@ -25,6 +26,7 @@ use tower_http::cors::{Any, CorsLayer};
 
 pub use admin::AdminError;
 pub use data::SendDataError;
+pub use members::{MemberDirectory, MemberRefusal, Voice};
 pub use presence::{PresenceEntry, PresenceEvent};
 pub use rooms::{Rooms, Tally};
 
@@ -84,6 +86,16 @@ pub struct ChannelLimits {
 pub trait ChannelDirectory: Send + Sync {
     fn channel(&self, id: &str) -> BoxFuture<'_, Option<ChannelLimits>>;
 }
+
+/// Both lists in one.
+pub trait Directory: ChannelDirectory + MemberDirectory {}
+
+impl<T: ChannelDirectory + MemberDirectory> Directory for T {}
+
+/// Where a client is, as far as trusted proxies vouch for it: an extension of the requests that come to the router. The
+/// address of the connection counts where it is missing.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub std::net::IpAddr);
 
 /// The signalling routes: `/rtc`, `/rtc/v1` and their `validate`.
 pub fn router(rooms: Rooms) -> Router {

@@ -17,6 +17,10 @@ pub struct PresenceEntry {
     pub muted: bool,
     /// The participant says that it plays nothing (attribute `deafened`).
     pub deafened: bool,
+    /// A moderator has taken the right to speak away.
+    pub server_muted: bool,
+    /// A moderator has taken the right to listen away.
+    pub server_deafened: bool,
     pub speaking: bool,
 }
 
@@ -60,6 +64,12 @@ impl PresenceBoard {
     pub(super) fn snapshot(&self) -> HashMap<String, Vec<PresenceEntry>> {
         let channels = self.entries_by_channel.lock().unwrap_or_else(PoisonError::into_inner);
         channels.iter().map(|(id, entries)| (id.clone(), entries.values().cloned().collect())).collect()
+    }
+
+    /// The channels in which a person is.
+    pub(super) fn channels_of(&self, user: &str) -> Vec<String> {
+        let channels = self.entries_by_channel.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.iter().filter(|(_, entries)| entries.contains_key(user)).map(|(id, _)| id.clone()).collect()
     }
 
     /// Applies an event and passes it on. Both happen under one lock, so rooms cannot overtake each other.
@@ -128,6 +138,8 @@ mod tests {
             joined_at_ms: 1,
             muted: true,
             deafened: false,
+            server_muted: false,
+            server_deafened: false,
             speaking: false,
         }
     }

@@ -17,9 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info_span};
 
 use super::actor::{self, Actor, RoomCall, RoomMessage, SOCKET_QUEUE, Seat, ToSocket};
+use super::members::Members;
 use super::presence::PresenceBoard;
 use super::room::{JoinIntent, JoinRefusal, Now, ResumeIntent, Room, RoomSettings, Server};
-use super::{ChannelDirectory, ChannelLimits, CloseReason, PresenceEntry, PresenceEvent, SignalConfig};
+use super::{ChannelLimits, CloseReason, Directory, PresenceEntry, PresenceEvent, SignalConfig};
 
 /// Messages that may wait for a room's task. Clients that send more wait.
 const INBOX: usize = 256;
@@ -43,7 +44,8 @@ struct Shared {
     config: SignalConfig,
     server: Arc<Server>,
     media: MediaHandle,
-    channels: Arc<dyn ChannelDirectory>,
+    directory: Arc<dyn Directory>,
+    members: Members,
     presence: Arc<PresenceBoard>,
     registry: Mutex<Registry>,
     answers: Mutex<BTreeMap<u16, u64>>,
@@ -73,6 +75,10 @@ pub(super) enum JoinError {
     Refused(#[from] JoinRefusal),
     #[error("the server is shutting down")]
     ShuttingDown,
+    #[error("{0}")]
+    Excluded(String),
+    #[error("the list of members cannot be read; try again")]
+    MembersUnavailable,
 }
 
 /// One client's place in a room. Dropping it tells the room that the client's socket is gone.
@@ -88,7 +94,7 @@ impl Rooms {
     pub fn new(
         config: SignalConfig,
         media: MediaHandle,
-        channels: Arc<dyn ChannelDirectory>,
+        directory: Arc<dyn Directory>,
         presence: mpsc::UnboundedSender<PresenceEvent>,
     ) -> Self {
         let keys = ApiKeys::new(config.api_keys.clone()).expect("the configuration has an API key");
@@ -112,7 +118,8 @@ impl Rooms {
                 config,
                 server,
                 media,
-                channels,
+                directory,
+                members: Members::new(),
                 presence: Arc::new(PresenceBoard::new(presence)),
                 registry: Mutex::new(registry),
                 answers: Mutex::default(),
@@ -185,12 +192,30 @@ impl Rooms {
         answer.await.ok()
     }
 
+    pub(super) fn directory(&self) -> &dyn Directory {
+        &*self.shared.directory
+    }
+
+    pub(super) fn members(&self) -> &Members {
+        &self.shared.members
+    }
+
+    /// The channels in which a person is seen.
+    pub(super) fn channels_of(&self, user: &str) -> Vec<String> {
+        self.shared.presence.channels_of(user)
+    }
+
+    /// The names of all rooms at this moment.
+    pub(super) fn open_rooms(&self) -> Vec<String> {
+        self.registry().rooms.keys().cloned().collect()
+    }
+
     pub(super) fn keys(&self) -> &ApiKeys {
         &self.shared.server.keys
     }
 
-    /// Whether a participant would get in, without letting it in.
-    pub(super) async fn admits(&self, claims: &Claims, grant: &VideoGrant) -> Result<(), JoinError> {
+    /// Whether a room would take a participant, without letting it in.
+    pub(super) async fn has_place(&self, claims: &Claims, grant: &VideoGrant) -> Result<(), JoinError> {
         let channel = self.channel(claims, grant).await?;
         if channel.is_none() && !self.may_open(grant) && !self.registry().rooms.contains_key(&grant.room) {
             return Err(JoinError::NoRoom);
@@ -204,7 +229,7 @@ impl Rooms {
 
     /// Lets a participant into its room, which is opened if need be. What the room has to say to the client comes out
     /// of the receiver, the join response first.
-    pub(super) async fn join(
+    pub(super) async fn enter(
         &self,
         intent: JoinIntent,
     ) -> Result<(Session, mpsc::Receiver<ToSocket>), JoinError> {
@@ -228,7 +253,9 @@ impl Rooms {
     }
 
     /// Whether the bearer of a token may go on with a session, if there is one.
-    pub(super) async fn admits_resume(&self, claims: &Claims, grant: &VideoGrant) -> Result<(), JoinError> {
+    pub(super) async fn admits_resume(&self, intent: &ResumeIntent) -> Result<(), JoinError> {
+        let ResumeIntent { claims, grant, from, .. } = intent;
+        self.admit_member(claims, &mut grant.clone(), *from).await?;
         self.channel(claims, grant).await.map(drop)
     }
 
@@ -238,7 +265,7 @@ impl Rooms {
         &self,
         intent: ResumeIntent,
     ) -> Result<Option<(Session, mpsc::Receiver<ToSocket>)>, JoinError> {
-        self.admits_resume(&intent.claims, &intent.grant).await?;
+        self.admits_resume(&intent).await?;
         let Some(open) = self.registry().rooms.get(&intent.grant.room).cloned() else { return Ok(None) };
         let (socket, queue) = mpsc::channel(SOCKET_QUEUE);
         let (reply, answer) = oneshot::channel();
@@ -251,7 +278,7 @@ impl Rooms {
 
     /// The channel that a token is for. `None` for other rooms, which only tokens that Banter did not issue may name.
     async fn channel(&self, claims: &Claims, grant: &VideoGrant) -> Result<Option<ChannelLimits>, JoinError> {
-        let channel = self.shared.channels.channel(&grant.room).await;
+        let channel = self.shared.directory.channel(&grant.room).await;
         if channel.is_none() && claims.banter_channel { Err(JoinError::NoRoom) } else { Ok(channel) }
     }
 

@@ -47,7 +47,8 @@ pub fn take_use(connection: &Connection, code: &CodeHash, now: UnixMillis) -> Re
 
 pub fn record_use(connection: &Connection, invite: &InviteId, user: &UserId, now: UnixMillis) -> Result<()> {
     connection.execute(
-        "INSERT INTO invite_uses (user_id, invite_id, used_at) VALUES (?1, ?2, ?3)",
+        "INSERT INTO invite_uses (user_id, invite_id, used_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (user_id) DO UPDATE SET invite_id = ?2, used_at = ?3",
         (user.as_str(), invite.as_str(), Column(now)),
     )?;
     Ok(())

@@ -24,6 +24,7 @@ const STEPS: &[M<'static>] = &[
     migration!("006_settings.sql"),
     migration!("007_last_owner.sql"),
     migration!("008_voice_channels.sql"),
+    migration!("009_moderation.sql"),
 ];
 
 /// The schema that this program reads and writes.

@@ -1,11 +1,14 @@
 //! SQL and row types, nothing else. What an operation means, and who may do it, is decided in `service/`.
 
+pub mod audit;
+pub mod bans;
 pub mod channels;
 mod database;
 pub mod invites;
 mod migrations;
 pub mod sessions;
 pub mod settings;
+pub mod standing;
 pub mod users;
 
 use banter_protocol::rest::UnixMillis;

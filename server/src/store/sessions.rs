@@ -1,5 +1,7 @@
 //! Sessions, found by the hash of their token.
 
+use std::net::IpAddr;
+
 use banter_protocol::rest::{UnixMillis, User, UserId};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
@@ -11,14 +13,17 @@ pub fn insert(
     connection: &Connection,
     token: &TokenHash,
     user: &UserId,
+    from: IpAddr,
     now: UnixMillis,
     expires_at: UnixMillis,
 ) -> Result<()> {
     connection.execute(
-        "INSERT INTO sessions (token_hash, user_id, created_at, expires_at) VALUES (:token, :user, :now, :expires_at)",
+        "INSERT INTO sessions (token_hash, user_id, address, created_at, expires_at)
+         VALUES (:token, :user, :address, :now, :expires_at)",
         named_params! {
             ":token": token,
             ":user": user.as_str(),
+            ":address": from.to_string(),
             ":now": Column(now),
             ":expires_at": Column(expires_at),
         },
@@ -37,6 +42,18 @@ pub fn user(connection: &Connection, token: &TokenHash, now: UnixMillis) -> Resu
             users::user,
         )
         .optional()?)
+}
+
+/// Where the person signed in last, as far as sessions still tell.
+pub fn last_address(connection: &Connection, user: &UserId) -> Result<Option<IpAddr>> {
+    let address: Option<String> = connection
+        .query_row(
+            "SELECT address FROM sessions WHERE user_id = ?1 AND address IS NOT NULL ORDER BY created_at DESC LIMIT 1",
+            [user.as_str()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(address.and_then(|text| text.parse().ok()))
 }
 
 pub fn delete(connection: &Connection, token: &TokenHash) -> Result<()> {

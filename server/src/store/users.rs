@@ -33,9 +33,9 @@ pub fn by_name_key(connection: &Connection, name_key: &str) -> Result<Option<Use
     Ok(connection.query_row(&sql, [name_key], user).optional()?)
 }
 
-/// Everyone, oldest account first.
+/// Every member, oldest account first.
 pub fn all(connection: &Connection) -> Result<Vec<User>> {
-    let sql = format!("SELECT {COLUMNS} FROM users ORDER BY created_at, id");
+    let sql = format!("SELECT {COLUMNS} FROM users WHERE removed_at IS NULL ORDER BY created_at, id");
     Ok(connection.prepare(&sql)?.query_map([], user)?.collect::<rusqlite::Result<_>>()?)
 }
 

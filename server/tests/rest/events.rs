@@ -9,20 +9,20 @@ use crate::program;
 use crate::server::{PATIENCE, Person, Server, text};
 
 /// An event stream as a browser reads it.
-struct Stream {
+pub struct Stream {
     response: reqwest::Response,
     unread: String,
 }
 
 #[derive(Debug)]
-struct Event {
-    name: String,
-    id: String,
-    data: Value,
+pub struct Event {
+    pub name: String,
+    pub id: String,
+    pub data: Value,
 }
 
 impl Stream {
-    async fn open(person: &Person, last_seen: Option<&str>) -> Self {
+    pub async fn open(person: &Person, last_seen: Option<&str>) -> Self {
         let mut request = person.request(Method::GET, "/api/events");
         if let Some(id) = last_seen {
             request = request.header("last-event-id", id);
@@ -34,7 +34,7 @@ impl Stream {
     }
 
     /// The next event; `None` once the stream has ended.
-    async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Event> {
         let read = async {
             loop {
                 if let Some((block, rest)) = self.unread.split_once("\n\n") {
@@ -52,7 +52,7 @@ impl Stream {
         tokio::time::timeout(PATIENCE, read).await.expect("something happens in time")
     }
 
-    async fn expect(&mut self, name: &str) -> Event {
+    pub async fn expect(&mut self, name: &str) -> Event {
         let event = self.next().await.expect("the stream goes on");
         assert_eq!(event.name, name, "{event:?}");
         event
@@ -112,7 +112,7 @@ async fn people_are_seen_coming_and_going() {
     let participant = &joined["participant"];
     assert_eq!(
         crate::server::members(participant),
-        ["deafened", "joined_at", "muted", "name", "speaking", "user_id"]
+        ["deafened", "joined_at", "muted", "name", "server_deafened", "server_muted", "speaking", "user_id"]
     );
     assert_eq!(participant["user_id"], bob.id().await);
 

@@ -11,6 +11,7 @@ mod invites;
 mod lifecycle;
 mod livekit_config;
 mod metrics;
+mod moderation;
 mod openapi;
 mod places;
 mod program;

@@ -48,6 +48,25 @@ impl Call {
         self.until(reason).await.expect("a reason")
     }
 
+    /// Whether the client is told that it may speak and listen, by the join response.
+    pub async fn joined(&mut self) -> (bool, bool) {
+        let permission = |message| match message {
+            Message::Join(join) => join.participant.and_then(|participant| participant.permission),
+            _ => None,
+        };
+        let permission = self.until(permission).await.expect("a join response");
+        (permission.can_publish, permission.can_subscribe)
+    }
+
+    /// The token that the room has signed for the client to come back with.
+    pub async fn refreshed_token(&mut self) -> String {
+        let token = |message| match message {
+            Message::RefreshToken(token) => Some(token),
+            _ => None,
+        };
+        self.until(token).await.expect("a token")
+    }
+
     pub async fn leave(mut self) {
         let _ = self.0.close(None).await;
     }
@@ -76,7 +95,7 @@ async fn who_is_inside_is_seen_with_their_state() {
     assert!(joined_at.as_i64().is_some_and(|at| at > 1_600_000_000_000));
     let expected = json!([{
         "user_id": bob.id().await, "name": "bob", "joined_at": joined_at,
-        "muted": true, "deafened": false, "speaking": false
+        "muted": true, "deafened": false, "server_muted": false, "server_deafened": false, "speaking": false
     }]);
     assert_eq!(Value::Array(people), expected);
 }

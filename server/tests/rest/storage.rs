@@ -94,7 +94,7 @@ async fn the_schema_is_the_one_agreed_on() {
         database.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
     let journal: String =
         database.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("a mode");
-    assert_eq!((version, journal.as_str()), (8, "wal"));
+    assert_eq!((version, journal.as_str()), (9, "wal"));
 }
 
 #[test]
@@ -103,11 +103,11 @@ fn a_database_of_a_newer_program_is_refused() {
     let data = folder.path().join("data");
     program::add_user(&data, "ada", "owner", PASSWORD);
     let database = Connection::open(data.join("banter.db")).expect("the database");
-    database.pragma_update(None, "user_version", 9).expect("a version");
+    database.pragma_update(None, "user_version", 99).expect("a version");
     drop(database);
     let data = data.to_str().expect("UTF-8");
     let said = program::run(&["serve", "--dev", "--data-dir", data]).failed(1);
-    assert!(said.contains("schema version 9") && said.contains("newer banter"), "{said}");
+    assert!(said.contains("schema version 99") && said.contains("newer banter"), "{said}");
 }
 
 #[test]
@@ -116,12 +116,16 @@ fn an_older_database_is_copied_aside_and_brought_up_to_date() {
     let data = folder.path().join("data");
     program::add_user(&data, "ada", "owner", PASSWORD);
     let database = Connection::open(data.join("banter.db")).expect("the database");
-    database.execute_batch("DROP TABLE voice_channels; PRAGMA user_version = 7;").expect("an older schema");
+    let back = "DROP TABLE bans; DROP TABLE audit_log; ALTER TABLE sessions DROP COLUMN address;
+        ALTER TABLE users DROP COLUMN generation; ALTER TABLE users DROP COLUMN removed_at;
+        ALTER TABLE users DROP COLUMN removed_reason; ALTER TABLE users DROP COLUMN server_muted;
+        ALTER TABLE users DROP COLUMN server_deafened; PRAGMA user_version = 8;";
+    database.execute_batch(back).expect("an older schema");
     drop(database);
     let text = data.to_str().expect("UTF-8");
     let list = program::run(&["user", "list", "--data-dir", text]).succeeded();
     assert!(list.starts_with("ada"), "{list}");
-    let copy = data.join("backups/banter-schema-7.db");
+    let copy = data.join("backups/banter-schema-8.db");
     assert_eq!((mode(&copy), mode(&data.join("backups"))), (0o600, 0o700));
     let copied = Connection::open(copy).expect("the copy");
     let people: i64 = copied.query_row("SELECT count(*) FROM users", [], |row| row.get(0)).expect("a count");

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use banter_protocol::token::{ApiKeys, Claims, VideoGrant};
-use banter_server::signal::{ChannelDirectory, ChannelLimits, PresenceEvent, Rooms, SignalConfig, router};
+use banter_server::signal::{
+    ChannelDirectory, ChannelLimits, MemberDirectory, MemberRefusal, PresenceEvent, Rooms, SignalConfig,
+    Voice, router,
+};
 use banter_sfu::net::{Media, MediaConfig, MediaHandle, start};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -83,6 +86,18 @@ impl ChannelDirectory for Channels {
         let channels = self.0.lock().expect("no test panics with it");
         let limits = channels.get(id).map(|&max_participants| ChannelLimits { max_participants });
         ready(limits).boxed()
+    }
+}
+
+impl MemberDirectory for Channels {
+    fn admit(
+        &self,
+        _: &str,
+        _: u64,
+        _: Option<IpAddr>,
+        _: SystemTime,
+    ) -> BoxFuture<'_, Result<Voice, MemberRefusal>> {
+        ready(Ok(Voice { may_speak: true, may_listen: true })).boxed()
     }
 }
 

@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/audit-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What moderators did, newest first (admins). */
+        get: operations["audit_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/login": {
         parameters: {
             query?: never;
@@ -81,7 +98,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Makes an account with an invite. */
+        /** Makes an account with an invite. Somebody who was kicked takes up their account again with its name and password. */
         post: operations["register"];
         delete?: never;
         options?: never;
@@ -106,6 +123,45 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/bans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The bans in force, newest first (moderators). */
+        get: operations["list_bans"];
+        put?: never;
+        /**
+         * Bans a person (moderators, on those below them), a network (admins), or both, for a while or for good. Sessions, access
+         *     tokens and calls end at once. The membership lasts: after the ban the person may sign in again. A ban of a network
+         *     keeps everyone out who comes from there, but for admins and owners.
+         */
+        post: operations["create_ban"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/bans/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Lifts a ban (admins). */
+        delete: operations["delete_ban"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -116,8 +172,8 @@ export interface paths {
         /**
          * Follows what happens to channels and the people in them.
          * @description Events: `snapshot`, `channel_created`, `channel_updated`, `channel_moved`, `channel_deleted`, `participant_joined`,
-         *     `participant_updated`, `participant_left`, `speaking`. Applying an event twice does no harm. The stream ends with the
-         *     session.
+         *     `participant_updated`, `participant_left`, `speaking`, `excluded`. Applying an event twice does no harm. The stream ends
+         *     with the session; whoever is kicked or banned is told so by its last event, `excluded`.
          */
         get: operations["stream_events"];
         put?: never;
@@ -179,6 +235,80 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everyone with an account, oldest first, with what moderators have decided about their voice (moderators). */
+        get: operations["list_members"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/members/{id}/disconnect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends a member's call (moderators, on those below them). They may join again. */
+        post: operations["disconnect_member"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/members/{id}/kick": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ends a membership (moderators, on those below them): sessions, access tokens and calls end at once, and the account
+         *     cannot sign in. With a new invite, its name and its password the person takes it up again, as a member.
+         */
+        post: operations["kick_member"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/members/{id}/voice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Takes away a member's right to speak or to listen, or gives it back (moderators, on those below them). It holds for
+         *     the call under way and for later ones.
+         */
+        patch: operations["update_member_voice"];
         trace?: never;
     };
     "/api/openapi.json": {
@@ -289,6 +419,60 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * @description Something that a moderator did.
+         * @enum {string}
+         */
+        AuditAction: "server_mute" | "server_unmute" | "server_deafen" | "server_undeafen" | "move" | "disconnect" | "kick" | "ban" | "unban";
+        /** @description What an action was about, beside the person. */
+        AuditDetails: {
+            ban_id?: components["schemas"]["BanId"] | null;
+            channel_id?: components["schemas"]["ChannelId"] | null;
+            /** @description Its name at that time. */
+            channel_name?: string | null;
+            expires_at?: components["schemas"]["UnixMillis"] | null;
+            network?: string | null;
+        };
+        /** @description Who did what to whom, why and when. Names are as they were then. */
+        AuditEntry: {
+            action: components["schemas"]["AuditAction"];
+            actor_id: components["schemas"]["UserId"] | null;
+            actor_name: string | null;
+            at: components["schemas"]["UnixMillis"];
+            details: components["schemas"]["AuditDetails"];
+            /**
+             * Format: int64
+             * @description Grows with time.
+             */
+            id: number;
+            reason: string | null;
+            target_id: components["schemas"]["UserId"] | null;
+            target_name: string | null;
+        };
+        /** @description A page of the audit log, newest first. */
+        AuditPage: {
+            entries: components["schemas"]["AuditEntry"][];
+            /**
+             * Format: int64
+             * @description Pass it as `before` for the next page; `null` on the last one.
+             */
+            next_before: number | null;
+        };
+        /** @description A ban that is in force. */
+        Ban: {
+            created_at: components["schemas"]["UnixMillis"];
+            created_by: components["schemas"]["UserId"] | null;
+            created_by_name: string | null;
+            expires_at: components["schemas"]["UnixMillis"] | null;
+            id: components["schemas"]["BanId"];
+            /** @description In CIDR notation. */
+            network: string | null;
+            reason: string | null;
+            user_id: components["schemas"]["UserId"] | null;
+            username: string | null;
+        };
+        /** @description A ban. */
+        BanId: string;
         Channel: {
             created_at: components["schemas"]["UnixMillis"];
             created_by: components["schemas"]["UserId"];
@@ -317,6 +501,23 @@ export interface components {
         ChannelWithParticipants: components["schemas"]["Channel"] & {
             /** @description By the time of joining. */
             participants: components["schemas"]["Presence"][];
+        };
+        /** @description At least one of `user_id` and `address` is needed. */
+        CreateBan: {
+            /**
+             * @description An address or a network (`203.0.113.7`, `203.0.113.0/24`, `2001:db8::/48`); admins only. A single IPv6 address
+             *     stands for its network of 64 bits.
+             */
+            address?: string | null;
+            /**
+             * Format: int64
+             * @description For good, if it is left out.
+             */
+            expires_in_seconds?: number | null;
+            /** @description Bans the address as well from which the person signed in last; admins only. */
+            include_address?: boolean;
+            reason?: string | null;
+            user_id?: components["schemas"]["UserId"] | null;
         };
         CreateChannel: {
             description?: string | null;
@@ -356,18 +557,25 @@ export interface components {
             error: components["schemas"]["ErrorDetail"];
         };
         /** @enum {string} */
-        ErrorCode: "unauthorized" | "invalid_credentials" | "forbidden" | "origin_mismatch" | "not_found" | "method_not_allowed" | "channel_not_found" | "invite_invalid" | "validation_failed" | "malformed_body" | "username_taken" | "channel_full" | "setup_done" | "setup_code_invalid" | "too_many_requests" | "payload_too_large" | "unsupported_media_type" | "internal";
+        ErrorCode: "unauthorized" | "invalid_credentials" | "forbidden" | "membership_ended" | "banned" | "address_banned" | "user_not_found" | "not_in_voice" | "origin_mismatch" | "not_found" | "method_not_allowed" | "channel_not_found" | "invite_invalid" | "validation_failed" | "malformed_body" | "username_taken" | "channel_full" | "setup_done" | "setup_code_invalid" | "too_many_requests" | "payload_too_large" | "unsupported_media_type" | "internal";
         ErrorDetail: {
             code: components["schemas"]["ErrorCode"];
             /** @description The body's field at fault, with `validation_failed`. */
             field?: string | null;
             /** @description Cause and next step, in English. */
             message: string;
+            /** @description What the moderator gave as the reason, with `banned` and `membership_ended`. */
+            reason?: string | null;
             /**
              * Format: int64
              * @description How long to wait, with `too_many_requests`.
              */
             retry_after_seconds?: number | null;
+            until?: components["schemas"]["UnixMillis"] | null;
+        };
+        /** @description `event: excluded`: the reader has been kicked or banned. It is the last event of the stream. */
+        ExcludedEvent: {
+            error: components["schemas"]["ErrorDetail"];
         };
         /** @description An invite, as its maker and other admins see it. The code itself is shown only once. */
         Invite: {
@@ -406,6 +614,13 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /** @description A member as those see them who keep order. */
+        Member: components["schemas"]["User"] & {
+            /** @description May not listen, until a moderator lifts it. */
+            server_deafened: boolean;
+            /** @description May not speak, until a moderator lifts it. */
+            server_muted: boolean;
+        };
         /** @description `event: participant_joined` and `participant_updated` */
         ParticipantEvent: {
             channel_id: components["schemas"]["ChannelId"];
@@ -429,8 +644,16 @@ export interface components {
             /** @description No microphone is open: none is published, or all are muted. */
             muted: boolean;
             name: string;
+            /** @description A moderator has taken the right to listen away. */
+            server_deafened: boolean;
+            /** @description A moderator has taken the right to speak away. */
+            server_muted: boolean;
             speaking: boolean;
             user_id: components["schemas"]["UserId"];
+        };
+        /** @description Why somebody is disconnected or kicked. */
+        ReasonRequest: {
+            reason?: string | null;
         };
         RegisterRequest: {
             /** @description The code in an invite link. */
@@ -481,6 +704,12 @@ export interface components {
             /** Format: int64 */
             position?: number | null;
         };
+        /** @description What a moderator decides about somebody's voice. Whatever is left out stays as it is. */
+        UpdateVoice: {
+            reason?: string | null;
+            server_deafened?: boolean | null;
+            server_muted?: boolean | null;
+        };
         User: {
             created_at: components["schemas"]["UnixMillis"];
             id: components["schemas"]["UserId"];
@@ -507,6 +736,58 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    audit_log: {
+        parameters: {
+            query?: {
+                /** @description Entries older than this one. */
+                before?: number;
+                /** @description How many. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                };
+            };
+            /** @description `validation_failed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     log_in: {
         parameters: {
             query?: never;
@@ -547,7 +828,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `origin_mismatch` */
+            /** @description `origin_mismatch`, `banned`, `address_banned`, `membership_ended` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -721,7 +1002,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `origin_mismatch` */
+            /** @description `origin_mismatch`, `banned`, `address_banned` */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -810,6 +1091,151 @@ export interface operations {
             };
             /** @description `too_many_requests` */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_bans: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bans */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ban"][];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_ban: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateBan"];
+            };
+        };
+        responses: {
+            /** @description The ban */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ban"];
+                };
+            };
+            /** @description `validation_failed`, `malformed_body` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forbidden`, `origin_mismatch` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `user_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_ban: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BanId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ban is lifted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forbidden`, `origin_mismatch` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `not_found` */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1058,6 +1484,235 @@ export interface operations {
             };
             /** @description `forbidden` */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The members */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Member"][];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    disconnect_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonRequest"];
+            };
+        };
+        responses: {
+            /** @description The call has ended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `validation_failed`, `malformed_body` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forbidden`, `origin_mismatch` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `user_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `not_in_voice` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    kick_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonRequest"];
+            };
+        };
+        responses: {
+            /** @description The membership has ended */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `validation_failed`, `malformed_body` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forbidden`, `origin_mismatch` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `user_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    update_member_voice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateVoice"];
+            };
+        };
+        responses: {
+            /** @description The member as they are now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Member"];
+                };
+            };
+            /** @description `validation_failed`, `malformed_body` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forbidden`, `origin_mismatch` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `user_not_found` */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1365,7 +2020,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description `origin_mismatch` */
+            /** @description `origin_mismatch`, `banned`, `address_banned`, `membership_ended` */
             403: {
                 headers: {
                     [name: string]: unknown;

@@ -58,14 +58,24 @@ impl Room {
         let presence = replaced.and_then(|old| self.replace(old, &intent.grant, now));
 
         let key = ParticipantKey(self.next_key());
-        let JoinIntent { claims, grant, client, mode, auto_subscribe, add_tracks, offer, extra_addresses } =
-            intent;
+        let JoinIntent {
+            claims,
+            grant,
+            client,
+            from,
+            mode,
+            auto_subscribe,
+            add_tracks,
+            offer,
+            extra_addresses,
+        } = intent;
         let participant = Participant {
             primary: participant::primary(mode, &client, &grant),
             sid: ParticipantSid::random(&mut self.rng),
             claims,
             grant,
             client,
+            from,
             mode,
             joined_at: now.wall,
             stage: Stage::Joined,

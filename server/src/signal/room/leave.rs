@@ -33,8 +33,11 @@ enum Successor {
 
 impl Ending {
     pub(super) const CLIENT_INITIATED: Self = Self::disconnect(DisconnectReason::ClientInitiated);
-    pub(super) const DUPLICATE_IDENTITY: Self = Self::disconnect(DisconnectReason::DuplicateIdentity);
+    pub(in crate::signal) const DUPLICATE_IDENTITY: Self =
+        Self::disconnect(DisconnectReason::DuplicateIdentity);
     pub(super) const JOIN_FAILURE: Self = Self::disconnect(DisconnectReason::JoinFailure);
+    /// A moderator has ended it.
+    pub(in crate::signal) const REMOVED: Self = Self::disconnect(DisconnectReason::ParticipantRemoved);
     pub(super) const ROOM_CLOSED: Self = Self::disconnect(DisconnectReason::RoomClosed);
     pub(super) const SIGNAL_CLOSE: Self = Self::disconnect(DisconnectReason::SignalClose);
     /// Nothing is heard of the client's media any more.
@@ -75,7 +78,7 @@ impl Room {
     }
 
     /// Ends a session.
-    pub(super) fn remove(&mut self, key: ParticipantKey, ending: Ending, now: Now) {
+    pub(in crate::signal) fn remove(&mut self, key: ParticipantKey, ending: Ending, now: Now) {
         let presence = self.end(key, ending, Successor::None, now);
         self.presence_left(presence.as_ref(), ending.reason);
         self.empty_since(now);

@@ -11,6 +11,7 @@ mod join;
 mod leave;
 mod listeners;
 mod media;
+mod members;
 mod participant;
 mod publication;
 mod publish;
@@ -96,6 +97,8 @@ pub(super) struct JoinIntent {
     pub(super) claims: Claims,
     pub(super) grant: VideoGrant,
     pub(super) client: ClientInfo,
+    /// Where the client is.
+    pub(super) from: Option<IpAddr>,
     pub(super) mode: ConnectionMode,
     pub(super) auto_subscribe: bool,
     pub(super) add_tracks: Vec<AddTrackRequest>,

@@ -1,6 +1,7 @@
 //! One participant's session in a room.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
 use banter_protocol::sid::ParticipantSid;
@@ -25,6 +26,8 @@ pub(super) struct Participant {
     pub(super) claims: Claims,
     pub(super) grant: VideoGrant,
     pub(super) client: ClientInfo,
+    /// Where the client was when it joined or resumed last.
+    pub(super) from: Option<IpAddr>,
     pub(super) mode: ConnectionMode,
     /// Which connection makes the participant active. Fixed when it joins: its client acts upon what it was told then.
     pub(super) primary: PeerConnection,
@@ -157,6 +160,8 @@ impl Participant {
             joined_at_ms: translate::unix_millis(self.joined_at),
             muted: !self.publications.values().any(Publication::is_open_microphone),
             deafened: self.claims.attributes.get(DEAFENED).is_some_and(|value| value == "true"),
+            server_muted: self.claims.banter_channel && !self.grant.may_publish(),
+            server_deafened: self.claims.banter_channel && !self.grant.may_subscribe(),
             speaking,
         }
     }

@@ -1,6 +1,7 @@
 //! A session that goes on with a new socket, and how its client catches up. Nobody else notices.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use banter_protocol::token::{Claims, VideoGrant};
@@ -28,6 +29,8 @@ const MAX_DEPARTURES: usize = 256;
 pub(in crate::signal) struct ResumeIntent {
     pub(in crate::signal) claims: Claims,
     pub(in crate::signal) grant: VideoGrant,
+    /// Where the client is.
+    pub(in crate::signal) from: Option<IpAddr>,
     pub(in crate::signal) mode: ConnectionMode,
     /// The session's `PA_` sid, if the client names it.
     pub(in crate::signal) sid: String,
@@ -56,6 +59,7 @@ impl Room {
         let participant = self.participants.get_mut(&key)?;
         participant.signal = Signal::Open;
         participant.heard_at = now.instant;
+        participant.from = intent.from;
         info!(participant = participant.sid.as_str(), "resumed");
 
         let response = ReconnectResponse {

@@ -776,6 +776,7 @@ impl Scene {
         let intent = ResumeIntent {
             claims: participant.claims.clone(),
             grant: participant.grant.clone(),
+            from: None,
             mode: participant.mode,
             sid: participant.sid.to_string(),
             sync_state: None,
@@ -1155,6 +1156,7 @@ fn intent(identity: &str) -> JoinIntent {
         claims: Claims { video: None, ..Claims::for_room(identity, identity, "lobby") },
         grant: grant(),
         client: ClientInfo { protocol: 17, ..ClientInfo::default() },
+        from: None,
         mode: ConnectionMode::Single,
         auto_subscribe: true,
         add_tracks: Vec::new(),

@@ -22,6 +22,8 @@ export default defineConfig({
           environment: "jsdom",
           include: ["src/**/*.test.tsx"],
           setupFiles: ["src/test-setup.ts"],
+          // Far above what any test takes on an idle machine; a busy one fails none for it.
+          testTimeout: 30_000,
         },
       },
     ],

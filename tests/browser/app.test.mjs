@@ -185,6 +185,47 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
     await bob.see(id(`channel-${channel}`));
   });
 
+  test("a moderator's mute is silence for the others within 200 ms, and ends", async () => {
+    await join(ada);
+    await join(bob);
+    const decided = async (muted) => {
+      await openMenu(ada, bob);
+      const at = await ada.click(id("person-mute"));
+      await ada.see(row(bob, `[data-server-muted="${muted}"]`), 2000);
+      await bob.see(row(bob, `[data-server-muted="${muted}"]`), 2000);
+      return at;
+    };
+    await assertMuteSilences(
+      ada,
+      ids.bob,
+      () => decided(true),
+      () => decided(false),
+    );
+  });
+
+  test("who is kicked finds out why, and is gone for the others", async () => {
+    await watchRow(ada, row(bob));
+    await openMenu(ada, bob);
+    await ada.click(id("person-kick"));
+    await ada.see(id("reason"));
+    await ada.fill(id("reason"), "sings out of tune");
+    const kicked = await ada.click(id("confirm"));
+    await bob.see(`${id("error")}[data-code="membership_ended"]`, 5000);
+    const shown = await bob.evaluate((it) => document.querySelector(it).textContent, id("error"));
+    assert.ok(shown.includes("sings out of tune"), shown);
+    await bob.see(id("signin-username"));
+    const gone = await until("ada sees that bob is gone", 5000, () => ada.evaluate(() => window.rowGoneAt));
+    assert.ok(gone - kicked <= 2000, `gone after ${gone - kicked} ms`);
+  });
+
+  /** Opens the menu of a person by keyboard. */
+  async function openMenu(moderator, person) {
+    const button = id(`person-menu-${ids[person.voice]}`);
+    await moderator.see(button);
+    await moderator.evaluate((it) => document.querySelector(it).focus(), button);
+    await moderator.press("Enter");
+  }
+
   async function register(person, form) {
     await person.see(id(`${form}-username`));
     await person.fill(id(`${form}-username`), person.voice);

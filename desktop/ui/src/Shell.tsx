@@ -1,4 +1,4 @@
-import { UserPlus } from "lucide-react";
+import { Shield, UserPlus } from "lucide-react";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { canManage, type User } from "./api/client";
@@ -12,6 +12,8 @@ import { useVoice, useVoiceClient } from "./features/call/useVoice";
 import { ChannelList } from "./features/channels/ChannelList";
 import { useChannels, useLiveChannels, useStreamState } from "./features/channels/useChannels";
 import { InviteDialog } from "./features/invites/InviteDialog";
+import { ModerationDialog } from "./features/moderation/ModerationDialog";
+import { moderates } from "./features/moderation/ranks";
 import { SettingsDialog } from "./features/settings/SettingsDialog";
 import { Logo } from "./features/sign-in/Logo";
 import { useSignOut } from "./features/sign-in/useSession";
@@ -25,7 +27,7 @@ export function Shell({ me }: { me: User }) {
   const channels = useChannels().data ?? [];
   const lost = useStreamState((stream) => stream.state === "lost");
   const signOut = useSignOut();
-  const [dialog, setDialog] = useState<"invite" | "settings" | null>(null);
+  const [dialog, setDialog] = useState<"invite" | "moderation" | "settings" | null>(null);
   const close = () => setDialog(null);
   useLiveChannels();
   // A call without its switches on screen must not go on.
@@ -36,11 +38,22 @@ export function Shell({ me }: { me: User }) {
       <div className="flex h-full w-full shrink-0 flex-col bg-side md:w-72 md:border-r md:border-line">
         <header className="flex h-14 shrink-0 items-center justify-between pr-2 pl-4">
           <Logo className="text-base" />
-          {canManage(me) && (
-            <IconButton label={t("invites.create")} onClick={() => setDialog("invite")} data-testid="invite-create">
-              <UserPlus />
-            </IconButton>
-          )}
+          <span className="flex items-center">
+            {moderates(me) && (
+              <IconButton
+                label={t("moderation.title")}
+                onClick={() => setDialog("moderation")}
+                data-testid="moderation-open"
+              >
+                <Shield />
+              </IconButton>
+            )}
+            {canManage(me) && (
+              <IconButton label={t("invites.create")} onClick={() => setDialog("invite")} data-testid="invite-create">
+                <UserPlus />
+              </IconButton>
+            )}
+          </span>
         </header>
         {lost && (
           <Notice tone="warn" className="mx-2 mb-2" data-testid="stream-lost">
@@ -76,6 +89,7 @@ export function Shell({ me }: { me: User }) {
         <Stage me={me} channels={channels} />
       </div>
       {dialog === "invite" && <InviteDialog onClose={close} />}
+      {dialog === "moderation" && <ModerationDialog me={me} onClose={close} />}
       {dialog === "settings" && <SettingsDialog me={me} onClose={close} />}
     </div>
   );

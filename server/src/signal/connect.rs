@@ -376,9 +376,12 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         use super::room::JoinRefusal;
         let status = match &self {
-            Self::Header | Self::Token(_) | Self::NoGrant | Self::MayNotJoin | Self::NotPermitted(_) => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::Header
+            | Self::Token(_)
+            | Self::NoGrant
+            | Self::MayNotJoin
+            | Self::NotPermitted(_)
+            | Self::Join(JoinError::Excluded(_)) => StatusCode::UNAUTHORIZED,
             Self::NoJoinRequest
             | Self::JoinRequest(_)
             | Self::NoIdentity
@@ -389,9 +392,7 @@ impl IntoResponse for Refusal {
             | Self::TooLong(_) => StatusCode::BAD_REQUEST,
             Self::Join(JoinError::NoRoom) => StatusCode::NOT_FOUND,
             // LiveKit says 500 here, which clients take for a fault of the server and try again.
-            Self::Join(JoinError::Refused(JoinRefusal::Full(_)) | JoinError::Excluded(_)) => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Join(JoinError::Refused(JoinRefusal::Full(_))) => StatusCode::FORBIDDEN,
             Self::Join(
                 JoinError::Refused(JoinRefusal::Closing)
                 | JoinError::ShuttingDown

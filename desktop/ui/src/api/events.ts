@@ -13,6 +13,7 @@ type Payloads = {
   participant_updated: Schemas["ParticipantEvent"];
   participant_left: Schemas["ParticipantLeftEvent"];
   speaking: Schemas["SpeakingEvent"];
+  excluded: Schemas["ExcludedEvent"];
 };
 
 export type ServerEvent = { [Name in keyof Payloads]: { type: Name } & Payloads[Name] }[keyof Payloads];
@@ -66,6 +67,7 @@ const NAMES: ServerEvent["type"][] = [
   "participant_updated",
   "participant_left",
   "speaking",
+  "excluded",
 ];
 
 /** The server that wrote it also served this page, so its shape is taken as documented. */

@@ -35,6 +35,10 @@ export type Problem = {
   field?: string;
   /** Seconds after which another attempt can succeed. */
   retryAfter?: number;
+  /** What a moderator gave as the reason. */
+  reason?: string;
+  /** When it ends by itself, in milliseconds since 1970. */
+  until?: number;
 };
 
 export class ProblemError extends Error {
@@ -57,11 +61,16 @@ export function problemOf(error: unknown): Problem {
 /** Reads an error answer. A proxy in between may send anything, so the body is checked. */
 export function problemFromAnswer(status: number, body: unknown): Problem {
   const detail = errorDetail(body);
-  if (!detail) return { code: "unexpected_answer", detail: `HTTP ${status}` };
+  return detail ? problemFromDetail(detail) : { code: "unexpected_answer", detail: `HTTP ${status}` };
+}
+
+function problemFromDetail(detail: Partial<Record<string, unknown>>): Problem {
   const problem: Problem = { code: isServerCode(detail.code) ? detail.code : "unexpected_answer" };
   if (typeof detail.message === "string") problem.detail = detail.message;
   if (typeof detail.field === "string") problem.field = detail.field;
   if (typeof detail.retry_after_seconds === "number") problem.retryAfter = detail.retry_after_seconds;
+  if (typeof detail.reason === "string") problem.reason = detail.reason;
+  if (typeof detail.until === "number") problem.until = detail.until;
   return problem;
 }
 
@@ -78,6 +87,11 @@ const SERVER_CODES: Record<ServerCode, true> = {
   unauthorized: true,
   invalid_credentials: true,
   forbidden: true,
+  membership_ended: true,
+  banned: true,
+  address_banned: true,
+  user_not_found: true,
+  not_in_voice: true,
   origin_mismatch: true,
   not_found: true,
   method_not_allowed: true,

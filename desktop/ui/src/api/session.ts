@@ -1,6 +1,7 @@
 import { type QueryClient, queryOptions } from "@tanstack/react-query";
+import { create } from "zustand";
 import { api, body, type User } from "./client";
-import { ProblemError } from "./problem";
+import { type Problem, ProblemError } from "./problem";
 
 /**
  * Set while somebody is signed in at this browser. The cookie itself is out of reach for scripts, and asking the
@@ -27,6 +28,15 @@ export const meQuery = queryOptions({
 export function noticeSignedOut(queries: QueryClient, error: unknown) {
   if (!(error instanceof ProblemError) || error.problem.code !== "unauthorized") return;
   rememberSignedIn(false);
+  queries.setQueryData(meQuery.queryKey, null);
+}
+
+/** Why the last session here was ended by a moderator. It stays on screen until somebody signs in. */
+export const useExclusion = create<{ problem: Problem | null }>()(() => ({ problem: null }));
+
+export function noticeExcluded(queries: QueryClient, problem: Problem) {
+  rememberSignedIn(false);
+  useExclusion.setState({ problem });
   queries.setQueryData(meQuery.queryKey, null);
 }
 

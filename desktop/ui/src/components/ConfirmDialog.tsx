@@ -25,7 +25,7 @@ export function ConfirmDialog(props: ConfirmDialogProps) {
           {props.children}
           <div className="mt-4 flex justify-end gap-2">
             <Button onClick={props.onCancel}>{props.cancelLabel}</Button>
-            <Button variant="danger" busy={props.busy} onClick={props.onConfirm}>
+            <Button variant="danger" busy={props.busy} onClick={props.onConfirm} data-testid="confirm">
               {props.confirmLabel}
             </Button>
           </div>

@@ -2,12 +2,18 @@ import { DropdownMenu } from "radix-ui";
 import type { ReactElement, ReactNode } from "react";
 import { classes } from "./classes";
 
-export type MenuProps = { trigger: ReactElement; children: ReactNode };
+export type MenuProps = {
+  trigger: ReactElement;
+  children: ReactNode;
+  /** For an owner who opens it in other ways too. */
+  open?: boolean;
+  onOpenChange?: (open: boolean) => void;
+};
 
 /** A menu that opens from its trigger; arrow keys, type-ahead and Escape work. */
-export function Menu({ trigger, children }: MenuProps) {
+export function Menu({ trigger, children, open, onOpenChange }: MenuProps) {
   return (
-    <DropdownMenu.Root>
+    <DropdownMenu.Root {...(open === undefined ? {} : { open })} {...(onOpenChange ? { onOpenChange } : {})}>
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
       <DropdownMenu.Portal>
         <DropdownMenu.Content
@@ -23,12 +29,22 @@ export function Menu({ trigger, children }: MenuProps) {
   );
 }
 
-export type MenuItemProps = { icon: ReactNode; danger?: boolean; onSelect: () => void; children: ReactNode };
+export function MenuSeparator() {
+  return <DropdownMenu.Separator className="my-1 h-px bg-line" />;
+}
 
-export function MenuItem({ icon, danger = false, onSelect, children }: MenuItemProps) {
+export type MenuItemProps = {
+  icon: ReactNode;
+  danger?: boolean;
+  onSelect: () => void;
+  children: ReactNode;
+  "data-testid"?: string;
+};
+
+export function MenuItem({ icon, danger = false, children, ...rest }: MenuItemProps) {
   return (
     <DropdownMenu.Item
-      onSelect={onSelect}
+      {...rest}
       className={classes(
         "flex h-8 cursor-pointer items-center gap-2.5 rounded-lg px-2.5 outline-none select-none data-highlighted:bg-hover [&_svg]:size-4",
         danger ? "text-danger" : "text-ink",

@@ -140,6 +140,9 @@ export class BrowserVoice implements VoiceClient {
       .on(RoomEvent.ParticipantNameChanged, refresh)
       .on(RoomEvent.TrackPublished, refresh)
       .on(RoomEvent.TrackUnpublished, refresh)
+      .on(RoomEvent.ParticipantPermissionsChanged, (_, participant) => {
+        if (current() && participant.isLocal) this.#permitted();
+      })
       .on(RoomEvent.TrackMuted, (_, participant) => current() && this.#trackMuted(participant))
       .on(RoomEvent.TrackUnmuted, refresh)
       .on(RoomEvent.TrackSubscribed, (track, publication, participant) => {
@@ -245,9 +248,24 @@ export class BrowserVoice implements VoiceClient {
 
   /** Brings microphone and publication in line with what is chosen. The microphone opens only to be heard. */
   async #applyMute() {
-    if (this.#call.state !== "connected") return;
+    if (this.#call.state !== "connected" || !this.#mayPublish()) return;
     if (this.#track) return this.#publishMute(this.#track);
     if (!this.#controls.muted && this.#microphone.state === "off") await this.#startMicrophone();
+  }
+
+  /** A moderator has taken the right to speak away, or given it back. Without it the microphone is closed. */
+  #permitted() {
+    if (!this.#mayPublish() && this.#microphone.state !== "failed") this.#closeMicrophone();
+    this.#changed();
+    void this.#applyMute();
+  }
+
+  #mayPublish(): boolean {
+    return this.#room?.localParticipant.permissions?.canPublish ?? true;
+  }
+
+  #maySubscribe(): boolean {
+    return this.#room?.localParticipant.permissions?.canSubscribe ?? true;
   }
 
   async #publishMute(track: LocalAudioTrack) {
@@ -276,6 +294,12 @@ export class BrowserVoice implements VoiceClient {
       return;
     }
     if ("problem" in opened) return this.#microphoneFailed(opened.problem);
+    if (!this.#mayPublish()) {
+      // The right went while the browser asked.
+      opened.track.stop();
+      this.#microphone = { state: "off" };
+      return this.#changed();
+    }
     await this.#publish(opened.track);
   }
 
@@ -370,6 +394,8 @@ export class BrowserVoice implements VoiceClient {
       call: this.#call,
       muted: this.#controls.muted,
       deafened: this.#controls.deafened,
+      serverMuted: !this.#mayPublish(),
+      serverDeafened: !this.#maySubscribe(),
       microphone: this.#microphone,
       playbackBlocked: this.#playbackBlocked,
       people: this.#people(),

@@ -30,6 +30,9 @@ export type VoiceSnapshot = {
   /** What the person at this screen has chosen; it outlives a call. */
   muted: boolean;
   deafened: boolean;
+  /** A moderator has taken the right to speak, or to listen, away for the time being. */
+  serverMuted: boolean;
+  serverDeafened: boolean;
   microphone: MicrophoneState;
   /** The browser refuses to play sound until the page is clicked. */
   playbackBlocked: boolean;

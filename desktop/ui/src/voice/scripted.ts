@@ -5,6 +5,8 @@ const QUIET: VoiceSnapshot = {
   call: { state: "idle" },
   muted: false,
   deafened: false,
+  serverMuted: false,
+  serverDeafened: false,
   microphone: { state: "off" },
   playbackBlocked: false,
   people: new Map(),

@@ -31,6 +31,18 @@ const STEPS = {
     },
   },
   "dialog-settings": { scene: "call", act: (page) => page.getByTestId("settings-open").click() },
+  "dialog-bans": { scene: "idle", act: (page) => page.getByTestId("moderation-open").click() },
+  "dialog-bans-none": { scene: "no-bans", act: (page) => page.getByTestId("moderation-open").click() },
+  "dialog-audit-log": {
+    scene: "idle",
+    act: async (page) => {
+      await page.getByTestId("moderation-open").click();
+      await page.getByRole("radio", { name: "Audit log" }).click();
+    },
+  },
+  "person-menu": { scene: "call", act: (page) => page.getByTestId("person-u1").click({ button: "right" }) },
+  "dialog-kick": { scene: "call", act: (page) => act(page, "Kick") },
+  "dialog-ban": { scene: "call", act: (page) => act(page, "Ban") },
   menu: {
     scene: "idle",
     act: async (page) => {
@@ -77,6 +89,12 @@ try {
 if (complaints.length > 0) {
   console.error(complaints.join("\n"));
   process.exit(1);
+}
+
+/** Picks something from the menu of a person. */
+async function act(page, name) {
+  await page.getByTestId("person-u1").click({ button: "right" });
+  await page.getByRole("menuitem", { name }).click();
 }
 
 async function allScenes() {

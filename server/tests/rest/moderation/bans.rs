@@ -35,7 +35,7 @@ async fn a_banned_person_is_out_until_the_ban_is_lifted() {
         (&json!("bob"), &json!("spam"), &Value::Null)
     );
     assert_eq!(call.dismissed().await, DisconnectReason::ParticipantRemoved as i32);
-    assert_eq!(doors(&scene.server, &spare).await, [StatusCode::FORBIDDEN; 8]);
+    assert_eq!(doors(&scene.server, &spare).await, [StatusCode::UNAUTHORIZED; 8]);
     scene.bob.get("/api/auth/me").await.error(401, "unauthorized");
 
     let credentials = json!({ "username": "bob", "password": PASSWORD });
@@ -52,7 +52,7 @@ async fn a_banned_person_is_out_until_the_ban_is_lifted() {
     let bob = scene.server.sign_in("bob").await;
     assert_eq!(
         doors(&scene.server, &spare).await,
-        [StatusCode::FORBIDDEN; 8],
+        [StatusCode::UNAUTHORIZED; 8],
         "tokens from before stay void"
     );
     Call::join(&token(&bob, &scene.channel).await).await.expect("a place again");
@@ -99,11 +99,11 @@ async fn nobody_of_a_banned_network_signs_in_registers_or_joins() {
     send(ask()).await.error(403, "address_banned");
     let door = |path: &str| far(scene.server.stranger().request(Method::GET, path)).bearer_auth(&ticket);
     let refused = send(door("/rtc/validate")).await;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     assert!(refused.text.contains("network"), "{}", refused.text);
-    assert_eq!(send(super::upgrade(door("/rtc?reconnect=1"))).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(send(super::upgrade(door("/rtc?reconnect=1"))).await.status, StatusCode::UNAUTHORIZED);
     // The person is as welcome as before from elsewhere.
-    assert!(doors(&scene.server, &ticket).await.iter().all(|status| *status != 403));
+    assert!(doors(&scene.server, &ticket).await.iter().all(|status| *status != 401));
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ async fn a_kick_ends_the_call_the_session_and_every_token() {
     assert_eq!(scene.inside().await, [] as [serde_json::Value; 0]);
 
     for token in [text(&spare["token"]), refreshed] {
-        assert_eq!(doors(&scene.server, &token).await, [StatusCode::FORBIDDEN; 8]);
+        assert_eq!(doors(&scene.server, &token).await, [StatusCode::UNAUTHORIZED; 8]);
     }
     scene.bob.get("/api/auth/me").await.error(401, "unauthorized");
     scene
@@ -89,7 +89,7 @@ async fn a_new_invite_brings_the_account_back_to_who_knows_its_password() {
     let fresh = token(&bob, &scene.channel).await;
     assert_eq!(
         doors(&scene.server, &before).await,
-        [StatusCode::FORBIDDEN; 8],
+        [StatusCode::UNAUTHORIZED; 8],
         "tokens from before stay void"
     );
     Call::join(&fresh).await.expect("a place");

@@ -33,7 +33,7 @@ export function Stage({ me, channels }: StageProps) {
       <div className="flex flex-col gap-4 p-6">
         <ul className="grid grid-cols-[repeat(auto-fill,minmax(10.5rem,1fr))] gap-3">
           {people.map((person) => (
-            <PersonTile key={person.userId} person={person} own={person.userId === me.id} />
+            <PersonTile key={person.userId} person={person} me={me} />
           ))}
         </ul>
         {voice.call.state === "connected" && people.length === 1 && <p className="text-soft">{t("call.alone")}</p>}

@@ -1,3 +1,4 @@
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { Tooltip } from "radix-ui";
@@ -19,7 +20,18 @@ const lobby: ChannelWithParticipants = {
   position: 0,
   created_by: "u1",
   created_at: 0,
-  participants: [{ user_id: "u2", name: "Ben", joined_at: 1, muted: true, deafened: false, speaking: false }],
+  participants: [
+    {
+      user_id: "u2",
+      name: "Ben",
+      joined_at: 1,
+      muted: true,
+      deafened: false,
+      server_muted: false,
+      server_deafened: false,
+      speaking: false,
+    },
+  ],
 };
 
 test("shows who is inside before one joins, with their state", () => {
@@ -62,13 +74,15 @@ function show(me: User, snapshot: Partial<VoiceSnapshot> = {}) {
   const voice = new ScriptedVoice(snapshot);
   const onEdit = vi.fn();
   render(
-    <VoiceContext value={voice}>
-      <Tooltip.Provider>
-        <ul>
-          <ChannelItem channel={lobby} me={me} onEdit={onEdit} onDelete={vi.fn()} />
-        </ul>
-      </Tooltip.Provider>
-    </VoiceContext>,
+    <QueryClientProvider client={new QueryClient()}>
+      <VoiceContext value={voice}>
+        <Tooltip.Provider>
+          <ul>
+            <ChannelItem channel={lobby} me={me} onEdit={onEdit} onDelete={vi.fn()} />
+          </ul>
+        </Tooltip.Provider>
+      </VoiceContext>
+    </QueryClientProvider>,
   );
   return { voice, onEdit };
 }

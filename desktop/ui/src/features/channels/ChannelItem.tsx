@@ -80,7 +80,7 @@ export function ChannelItem({ channel, me, onEdit, onDelete }: ChannelItemProps)
       {people.length > 0 && (
         <ul aria-label={t("people.inChannel", { name: channel.name })} className="mb-1.5 ml-5 flex flex-col">
           {people.map((person) => (
-            <PersonRow key={person.userId} person={person} own={person.userId === me.id} />
+            <PersonRow key={person.userId} person={person} me={me} />
           ))}
         </ul>
       )}

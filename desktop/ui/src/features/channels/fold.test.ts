@@ -66,7 +66,16 @@ function channel(id: string, position = 0, participants: Presence[] = []): Chann
 }
 
 function person(id: string): Presence {
-  return { user_id: id, name: id, joined_at: 1, muted: false, deafened: false, speaking: false };
+  return {
+    user_id: id,
+    name: id,
+    joined_at: 1,
+    muted: false,
+    deafened: false,
+    server_muted: false,
+    server_deafened: false,
+    speaking: false,
+  };
 }
 
 function ids(channels: readonly ChannelWithParticipants[]): string[] {

@@ -22,6 +22,8 @@ export function fold(channels: Channels, event: ServerEvent): Channels {
       return withPeople(channels, event.channel_id, (people) => people.filter((p) => p.user_id !== event.user_id));
     case "speaking":
       return withPeople(channels, event.channel_id, (people) => withSpeaking(people, event.user_ids));
+    case "excluded":
+      return channels;
     default:
       return never(event);
   }

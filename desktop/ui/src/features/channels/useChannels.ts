@@ -3,7 +3,8 @@ import { useEffect } from "react";
 import { create } from "zustand";
 import { api, body, type ChannelWithParticipants, type CreateChannel, done } from "../../api/client";
 import { followEvents, type ServerEvent, type StreamState } from "../../api/events";
-import { meQuery } from "../../api/session";
+import { problemFromAnswer } from "../../api/problem";
+import { meQuery, noticeExcluded } from "../../api/session";
 import { fold } from "./fold";
 
 const channelsQuery = queryOptions({
@@ -25,6 +26,7 @@ export function useLiveChannels() {
     () =>
       followEvents({
         onEvent: (event) => {
+          if (event.type === "excluded") return noticeExcluded(queries, problemFromAnswer(403, event));
           // An answer that is still under way would be older than what the stream has said since.
           if (event.type === "snapshot") void queries.cancelQueries(channelsQuery);
           queries.setQueryData(channelsQuery.queryKey, (channels) =>

@@ -35,10 +35,16 @@ export function ProblemNotice({ problem, tone = "danger", actions, className }: 
           ? t(`problems.${problem.code}.next`)
           : t("problem.retryIn", { seconds: problem.retryAfter })}
       </p>
+      {problem.until !== undefined && <p>{t("problem.until", { date: date(problem.until) })}</p>}
+      {problem.reason && <p className="break-words">{t("problem.reason", { reason: problem.reason })}</p>}
       {problem.detail && VAGUE.has(problem.code) && (
         <p className="mt-1 text-xs break-words text-soft">{problem.detail}</p>
       )}
       <p className="mt-1 font-mono text-[0.72rem] text-soft">{t("problem.code", { code: problem.code })}</p>
     </Notice>
   );
+}
+
+function date(at: number): string {
+  return new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }

@@ -2,7 +2,7 @@ import { type QueryClient, queryOptions, useMutation, useQuery, useQueryClient }
 import { api, body, done, type User } from "../../api/client";
 import { problemOf } from "../../api/problem";
 import type { components } from "../../api/schema";
-import { meQuery, rememberSignedIn } from "../../api/session";
+import { meQuery, rememberSignedIn, useExclusion } from "../../api/session";
 import { goTo } from "../../route";
 import type { Credentials } from "./AccountForm";
 
@@ -59,6 +59,7 @@ export function useSignOut() {
 /** Changes who is signed in. The answer to "who am I" stays where the page looks for it; the rest was for the last account. */
 function become(queries: QueryClient, user: User | null) {
   rememberSignedIn(user !== null);
+  useExclusion.setState({ problem: null });
   queries.setQueryData(meQuery.queryKey, user);
   queries.removeQueries({ predicate: (query) => query.queryKey[0] !== meQuery.queryKey[0] });
 }

@@ -18,9 +18,11 @@ if (!scene) throw new Error(`no scene ${name}; there are ${Object.keys(scenes).j
 playServer(scene);
 // The API client takes hold of `fetch` when it is loaded.
 const { App } = await import("../../../src/App");
+const { useExclusion } = await import("../../../src/api/session");
 if (scene.path) window.history.replaceState(null, "", scene.path);
 if (scene.me) localStorage.setItem("banter.signed-in", "1");
 else localStorage.removeItem("banter.signed-in");
+if (scene.excluded) useExclusion.setState({ problem: scene.excluded });
 
 applyTheme();
 await startTranslations();

@@ -1,5 +1,6 @@
 import type { ChannelWithParticipants, Presence, User } from "../../../src/api/client";
-import type { ProblemCode } from "../../../src/api/problem";
+import type { Problem, ProblemCode } from "../../../src/api/problem";
+import type { components } from "../../../src/api/schema";
 import type { CallPerson, VoiceSnapshot } from "../../../src/voice/client";
 
 export type Scene = {
@@ -7,6 +8,11 @@ export type Scene = {
   path?: string;
   me?: User;
   channels?: ChannelWithParticipants[];
+  users?: User[];
+  bans?: components["schemas"]["Ban"][];
+  log?: components["schemas"]["AuditEntry"][];
+  /** The session was ended by a moderator. */
+  excluded?: Problem;
   setupNeeded?: boolean;
   streamLost?: boolean;
   voice?: Partial<VoiceSnapshot>;
@@ -28,12 +34,29 @@ const channels = [
   channel("c4", "AFK", null, [7]),
 ];
 
+const users = NAMES.map((_, index) => account(index));
+const at = Date.UTC(2026, 0, 5, 20, 15);
+const bans: Scene["bans"] = [
+  ban("b1", { user_id: "u3", username: "Yuki", reason: "Spam", expires_at: Date.UTC(2030, 0, 1) }),
+  ban("b2", { user_id: "u6", username: "Zoë", network: "203.0.113.77/32", reason: "Came back under other names" }),
+  ban("b3", { network: "2001:db8:85a3:8d3::/64" }),
+];
+const log: Scene["log"] = [
+  entry(5, { action: "ban", target_name: "Yuki", reason: "Spam", details: { expires_at: Date.UTC(2030, 0, 1) } }),
+  entry(4, { action: "move", target_name: "Tiago", details: { channel_name: "AFK" } }),
+  entry(3, { action: "server_mute", target_name: "Sven-Åke Lindqvist-Öberg the Third", reason: "Open window" }),
+  entry(2, { action: "ban", details: { network: "2001:db8:85a3:8d3::/64" } }),
+  entry(1, { action: "kick", actor_id: null, actor_name: null, target_name: "Priya" }),
+];
+
 const call = { state: "connected", channelId: "c1" } as const;
 const people = inCall([0, 1, 2, 6]);
 const live: Partial<VoiceSnapshot> = { call, people, microphone: { state: "live" } };
 
 export const scenes: Record<string, Scene> = {
   "sign-in": {},
+  kicked: { excluded: { code: "membership_ended", reason: "Shouting into the microphone, three evenings in a row" } },
+  banned: { excluded: { code: "banned", until: Date.UTC(2030, 0, 1), reason: "Spam" } },
   "sign-in-setup-needed": { setupNeeded: true },
   setup: { path: "/setup#code=CODE" },
   "setup-no-code": { path: "/setup" },
@@ -44,11 +67,13 @@ export const scenes: Record<string, Scene> = {
   "empty-owner": { me: owner, channels: [] },
   "empty-member": { me: member, channels: [] },
   "list-failed": { me: owner, refuse: { "GET /api/voice/channels": "internal" } },
-  idle: { me: owner, channels },
+  idle: { me: owner, users, channels, bans, log },
+  "no-bans": { me: owner, channels },
   "idle-member": { me: member, channels },
   "stream-lost": { me: owner, channels, streamLost: true },
   connecting: { me: owner, channels, voice: { call: { state: "connecting", channelId: "c1" } } },
-  call: { me: owner, channels, voice: live },
+  call: { me: owner, users, channels, voice: live },
+  "server-muted": { me: member, channels, voice: { ...live, serverMuted: true } },
   muted: { me: owner, channels, voice: { ...live, muted: true } },
   deafened: { me: owner, channels, voice: { ...live, muted: true, deafened: true } },
   alone: { me: owner, channels, voice: { ...live, people: inCall([0]) } },
@@ -82,6 +107,23 @@ export const scenes: Record<string, Scene> = {
   crowd: { me: owner, channels, voice: { ...live, people: inCall(Array.from({ length: 40 }, (_, i) => i)) } },
 };
 
+function ban(id: string, ban: Partial<components["schemas"]["Ban"]>): components["schemas"]["Ban"] {
+  const nobody = { user_id: null, username: null, network: null, reason: null, expires_at: null };
+  return { id, ...nobody, created_by: "u0", created_by_name: "Marlene", created_at: at, ...ban };
+}
+
+function entry(
+  id: number,
+  entry: Pick<components["schemas"]["AuditEntry"], "action"> & Partial<components["schemas"]["AuditEntry"]>,
+): components["schemas"]["AuditEntry"] {
+  const nobody = { target_id: null, target_name: null, reason: null, details: {} };
+  return { id, at: at + id * 60_000, actor_id: "u0", actor_name: "Marlene", ...nobody, ...entry };
+}
+
+function account(index: number): User {
+  return { id: `u${index}`, username: NAMES[index] ?? "", role: index === 0 ? "owner" : "member", created_at: index };
+}
+
 function channel(
   id: string,
   name: string,
@@ -96,7 +138,8 @@ function channel(
 
 function presence(index: number): Presence {
   const { userId, ...person } = callPerson(index);
-  return { user_id: userId, joined_at: index, ...person };
+  const [server_muted, server_deafened] = [index === 1, index === 5];
+  return { user_id: userId, joined_at: index, server_muted, server_deafened, ...person };
 }
 
 function inCall(indices: number[]): Map<string, CallPerson> {

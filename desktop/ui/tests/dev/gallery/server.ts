@@ -18,6 +18,12 @@ export function playServer(scene: Scene) {
         return Response.json({ needed: scene.setupNeeded ?? false });
       case "GET /api/voice/channels":
         return Response.json(scene.channels ?? []);
+      case "GET /api/users":
+        return Response.json(scene.users ?? []);
+      case "GET /api/bans":
+        return Response.json(scene.bans ?? []);
+      case "GET /api/audit-log":
+        return Response.json({ entries: scene.log ?? [], next_before: null });
       case "POST /api/invites":
         return Response.json({ ...INVITE, url: `${location.origin}/invite#${INVITE.code}` }, { status: 201 });
       case "GET /api/invites/CODE":

@@ -1,0 +1,39 @@
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { problemOf } from "../../api/problem";
+import { ConfirmDialog } from "../../components/ConfirmDialog";
+import { Field } from "../../components/Field";
+import { ProblemNotice } from "../problem/ProblemNotice";
+import { useKick } from "./useModeration";
+
+export const REASON_CHARS = 500;
+
+export type KickDialogProps = { person: { userId: string; name: string }; onClose: () => void };
+
+export function KickDialog({ person, onClose }: KickDialogProps) {
+  const { t } = useTranslation();
+  const [reason, setReason] = useState("");
+  const kick = useKick(person.userId);
+  return (
+    <ConfirmDialog
+      title={t("moderation.kickTitle", { name: person.name })}
+      text={t("moderation.kickText")}
+      confirmLabel={t("moderation.kick")}
+      cancelLabel={t("action.cancel")}
+      busy={kick.isPending}
+      onConfirm={() => kick.mutate({ reason }, { onSuccess: onClose })}
+      onCancel={onClose}
+    >
+      <Field
+        label={t("moderation.reason")}
+        note={t("channels.optional")}
+        hint={t("moderation.reasonHint")}
+        maxLength={REASON_CHARS}
+        value={reason}
+        onChange={(event) => setReason(event.target.value)}
+        data-testid="reason"
+      />
+      {kick.error && <ProblemNotice problem={problemOf(kick.error)} className="mt-3" />}
+    </ConfirmDialog>
+  );
+}

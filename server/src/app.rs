@@ -346,6 +346,7 @@ fn signal_config(config: &Config) -> SignalConfig {
         departure_timeout: config.rooms.departure_timeout,
         max_participants: config.rooms.max_participants,
         auto_create: config.rooms.auto_create,
+        development: config.dev,
         remote_unmute: config.rooms.remote_unmute,
         ..SignalConfig::new(pairs)
     }

@@ -43,6 +43,8 @@ pub struct SignalConfig {
     pub empty_timeout: Duration,
     /// How long a room stays after its last participant has left, so that one who comes back finds it unchanged.
     pub departure_timeout: Duration,
+    /// Clients may have failures played to them (`simulate`), as the tests of SDKs do.
+    pub development: bool,
     /// An administrator may unmute a track, not only mute it.
     pub remote_unmute: bool,
     /// Participants in a room that names no limit of its own; 0 means any number.
@@ -60,6 +62,7 @@ impl SignalConfig {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             empty_timeout: Duration::from_secs(300),
             departure_timeout: Duration::from_secs(20),
+            development: false,
             remote_unmute: false,
             max_participants: 0,
             auto_create: true,

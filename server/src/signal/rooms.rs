@@ -104,6 +104,7 @@ impl Rooms {
             node: NodeSid::random(&mut rng),
             program,
             keys,
+            development: config.development,
             remote_unmute: config.remote_unmute,
         });
         let registry = Registry {

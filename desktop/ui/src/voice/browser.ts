@@ -21,6 +21,7 @@ import { endProblem, joinProblem } from "./failure";
 import { Meters } from "./meters";
 import { microphoneProblem, openMicrophone } from "./microphone";
 import { Playback } from "./playback";
+import { PatientReconnect } from "./reconnect";
 import { SilenceWatch, SpeechDetector } from "./speech";
 
 /** The participant attribute by which the others learn that somebody does not listen. */
@@ -130,7 +131,11 @@ export class BrowserVoice implements VoiceClient {
   }
 
   #openRoom(attempt: number): Room {
-    const room = new Room({ disconnectOnPageLeave: true, publishDefaults: { dtx: true, red: true } });
+    const room = new Room({
+      disconnectOnPageLeave: true,
+      publishDefaults: { dtx: true, red: true },
+      reconnectPolicy: new PatientReconnect(),
+    });
     const current = () => attempt === this.#attempt;
     const refresh = () => current() && this.#changed();
     room

@@ -83,6 +83,7 @@ impl Room {
             heard_at: now.instant,
             unheard: Default::default(),
             recovery: None,
+            mishap: None,
             version: 0,
             auto_subscribe,
             publications: Default::default(),

@@ -18,6 +18,7 @@ mod publish;
 mod reach;
 mod requests;
 mod resume;
+mod simulate;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -74,6 +75,8 @@ pub(super) struct Server {
     pub(super) program: String,
     /// Sign refreshed tokens.
     pub(super) keys: ApiKeys,
+    /// Clients may have failures played to them.
+    pub(super) development: bool,
     /// Tracks may be unmuted from outside.
     pub(super) remote_unmute: bool,
 }
@@ -233,6 +236,7 @@ enum Timer {
     Absence(ParticipantKey),
     Recovery(ParticipantKey),
     Answer(ParticipantKey, u32),
+    FeignedSilence(ParticipantKey),
     MediaClosed(ParticipantKey),
     Announcement,
     Counters,
@@ -305,6 +309,7 @@ impl Room {
             Timer::Absence(participant) => self.judge_absence(participant, now),
             Timer::Recovery(participant) => self.judge_recovery(participant, now),
             Timer::Answer(participant, id) => self.judge_answer(participant, id, now),
+            Timer::FeignedSilence(participant) => self.feign_silence(participant),
             Timer::MediaClosed(participant) => self.media_closed(participant, now),
             Timer::Announcement => self.announce_gathered(),
             Timer::Counters => self.tell_counters(now),

@@ -13,6 +13,7 @@ use livekit_protocol::{AddTrackRequest, ClientInfo, DisconnectReason, Participan
 
 use super::listeners::Listeners;
 use super::publication::Publication;
+use super::simulate::Mishap;
 use crate::signal::presence::PresenceEntry;
 use crate::signal::translate;
 
@@ -38,6 +39,8 @@ pub(super) struct Participant {
     pub(super) heard_at: Instant,
     /// Connections on which the client was heard once and is no longer.
     pub(super) unheard: BTreeSet<PeerConnection>,
+    /// What is to go wrong when the session is resumed, in development.
+    pub(super) mishap: Option<Mishap>,
     /// Until when the media of a resumed session must be heard again.
     pub(super) recovery: Option<Instant>,
     /// Grows with each change that others are told of.

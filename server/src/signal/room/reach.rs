@@ -128,19 +128,17 @@ impl Room {
         let Some(participant) = self.participants.get(&key) else { return };
         let is_alive = participant.heard_at + SIGN_OF_LIFE > now.instant;
         if participant.stage == Stage::Active && participant.recovery.is_none() && is_alive {
-            self.ask_to_resume(key, now);
+            let reason = DisconnectReason::ConnectionTimeout;
+            self.dismiss(key, Ending { reason, action: Action::Resume }, now);
         } else {
             self.remove(key, Ending::CONNECTION_TIMEOUT, now);
         }
     }
 
-    /// Tells a client to come back with a new socket and to restart ICE.
-    fn ask_to_resume(&mut self, key: ParticipantKey, now: Now) {
-        let ending = Ending { reason: DisconnectReason::ConnectionTimeout, action: Action::Resume };
+    /// Tells a client to come back with a new socket, and closes the one it has.
+    pub(super) fn dismiss(&mut self, key: ParticipantKey, ending: Ending, now: Now) {
         self.send_shared(key, ending.message().into());
         self.outputs.push_back(Output::HangUp { participant: key });
-        let Some(participant) = self.participants.get_mut(&key) else { return };
-        participant.signal = Signal::Lost { since: now.instant };
-        self.judge_absence(key, now);
+        self.handle_signal_closed(key, now);
     }
 }

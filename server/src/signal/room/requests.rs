@@ -54,6 +54,7 @@ impl Room {
             }
             Message::UpdateMetadata(request) => self.update_metadata(key, request, now),
             Message::UpdateAudioTrack(request) => self.update_audio_track(key, request, now),
+            Message::Simulate(request) => self.simulate(key, request, now),
             Message::SyncState(state) => self.sync_state(key, state, now),
             Message::PublishDataTrackRequest(request) => {
                 self.refuse(key, Reason::NotAllowed, Request::PublishDataTrack(request));
@@ -177,7 +178,6 @@ fn changed(request: &UpdateParticipantMetadata, claims: &Claims) -> Claims {
 fn variant(message: &signal_request::Message) -> &'static str {
     use signal_request::Message;
     match message {
-        Message::Simulate(_) => "simulate",
         Message::UpdateVideoTrack(_) => "update_video_track",
         _ => "data track or video layers",
     }

@@ -16,6 +16,7 @@ use tracing::{debug, info};
 use super::announce::update;
 use super::leave::{Ending, REPLACES_BY_IDENTITY};
 use super::participant::Signal;
+use super::simulate::Mishap;
 use super::{MediaCommand, Now, Room};
 
 /// A client gives up a socket on which nothing has come for so long (`ping_timeout` of the join response), so what it
@@ -62,6 +63,22 @@ impl Room {
         participant.from = intent.from;
         info!(participant = participant.sid.as_str(), "resumed");
 
+        let mishap = self.meet_mishap(key);
+        if mishap != Some(Mishap::CloseEarly) {
+            self.catch_up(key, departed, now);
+            if let Some(state) = intent.sync_state {
+                self.sync_state(key, state, now);
+            }
+        }
+        if mishap.is_some() {
+            self.drop_socket(key, now);
+        }
+        Some(key)
+    }
+
+    /// Tells a client everything that it may have missed.
+    fn catch_up(&mut self, key: ParticipantKey, departed: Vec<ParticipantInfo>, now: Now) {
+        let Some(participant) = self.participants.get(&key) else { return };
         let response = ReconnectResponse {
             last_message_seq: participant.last_sequence,
             server_info: Some(self.server_info()),
@@ -80,10 +97,6 @@ impl Room {
         self.media(MediaCommand::Resume { participant: key });
         self.refresh_token(key, now);
         self.await_recovery(key, now);
-        if let Some(state) = intent.sync_state {
-            self.sync_state(key, state, now);
-        }
-        Some(key)
     }
 
     /// The client says what it knows of the session it goes on with.

@@ -27,6 +27,7 @@ use crate::signal::presence::PresenceEntry;
 
 mod reach;
 mod resume;
+mod simulate;
 mod webhook;
 
 #[test]
@@ -719,6 +720,12 @@ impl Scene {
         Self::with(true)
     }
 
+    fn in_production() -> Self {
+        let mut scene = Self::new();
+        Arc::get_mut(&mut scene.room.server).expect("nobody else has it").development = false;
+        scene
+    }
+
     fn with(is_channel: bool) -> Self {
         let now = Now { instant: Instant::now(), wall: SystemTime::now() };
         let settings = RoomSettings {
@@ -734,6 +741,7 @@ impl Scene {
             node: NodeSid::random(&mut rng),
             program: "banter test".into(),
             keys: ApiKeys::new(vec![("key".into(), "secret".into())]).expect("one key"),
+            development: true,
             remote_unmute: false,
         };
         Self {
@@ -1163,6 +1171,11 @@ fn intent(identity: &str) -> JoinIntent {
         offer: None,
         extra_addresses: Vec::new(),
     }
+}
+
+fn resume_intent(identity: &str) -> ResumeIntent {
+    let JoinIntent { claims, grant, mode, .. } = intent(identity);
+    ResumeIntent { claims, grant, from: None, mode, sid: String::new(), sync_state: None }
 }
 
 fn add_track(cid: &str) -> AddTrackRequest {

@@ -180,11 +180,6 @@ fn an_answer_to_an_offer_before_the_resume_is_ignored() {
     }
 }
 
-fn resume_intent(identity: &str) -> ResumeIntent {
-    let JoinIntent { claims, grant, mode, .. } = intent(identity);
-    ResumeIntent { claims, grant, from: None, mode, sid: String::new(), sync_state: None }
-}
-
 fn publishing(sid: &str) -> SyncState {
     let track = Some(TrackInfo { sid: sid.into(), ..TrackInfo::default() });
     SyncState {

@@ -8,6 +8,7 @@ use tracing::debug;
 use crate::connection::{Connection, Egress};
 use crate::data::Backlog;
 use crate::net::{ConnectionMode, Event, JoinError, JoinSpec, PeerConnection, Permissions, TrackSpec};
+use crate::quality::Rating;
 use crate::room::{Participant, Publication, Room, Subscription};
 use crate::sdp::{LocalDescription, Negotiation};
 use crate::sfu::{Sfu, Timer};
@@ -57,10 +58,12 @@ impl Sfu {
             negotiate_at: None,
             sections_asked: None,
             level: 0.0,
+            rating: Rating::default(),
             backlog: Backlog::default(),
         });
         self.participant_by_key.insert(spec.participant, index);
         self.rooms.entry(spec.room).or_default().participants.push(index);
+        self.watch_quality(spec.room, now);
         // A subscriber connection is offered at once, with whatever is wanted by then: clients wait for it.
         if spec.mode == ConnectionMode::Dual {
             self.negotiate_soon(index, now);

@@ -6,7 +6,8 @@
 //!
 //! Where to start: [`Sfu::handle_datagram`], then down the media path: `demux` (what is it, whose is it), `transport` (ICE,
 //! DTLS), `rtp` (open), `room` (which publication), `forward` (one copy per subscriber), `rtp` (seal), [`Outbox`].
-//! `control` and `negotiate` hold the commands, `data` the data channels, `report` RTCP and the speaker list, `net` the
+//! `control` and `negotiate` hold the commands, `data` the data channels, `report` RTCP and the speaker list, `quality`
+//! what connections are like, `net` the
 //! driver.
 
 mod config;
@@ -20,6 +21,7 @@ mod key;
 mod negotiate;
 pub mod net;
 mod outbox;
+mod quality;
 mod report;
 mod room;
 pub mod rtp;

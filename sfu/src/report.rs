@@ -41,9 +41,9 @@ impl Sfu {
             match item {
                 RtcpItem::SenderReport { sender, info, reports } => {
                     self.sender_reported(index, sender, info, now);
-                    self.receiver_reported(index, reports);
+                    self.receiver_reported(index, reports, now);
                 }
-                RtcpItem::ReceiverReport { reports, .. } => self.receiver_reported(index, reports),
+                RtcpItem::ReceiverReport { reports, .. } => self.receiver_reported(index, reports, now),
                 RtcpItem::Nack { media, lost, .. } => {
                     self.repair(index, media, lost.flat_map(crate::rtp::rtcp::NackPair::lost), now);
                 }
@@ -63,14 +63,17 @@ impl Sfu {
     }
 
     /// The peer knows the streams that it reports on.
-    fn receiver_reported(&mut self, index: usize, reports: impl Iterator<Item = ReportBlock>) {
-        for ReportBlock { ssrc, .. } in reports {
+    fn receiver_reported(&mut self, index: usize, reports: impl Iterator<Item = ReportBlock>, now: Instant) {
+        let wall = self.ntp_at(now);
+        for report in reports {
             let connection = &self.connections[index];
-            let Some(&(_, track)) = connection.sending.iter().find(|(known, _)| *known == ssrc) else {
+            let Some(&(_, track)) = connection.sending.iter().find(|(known, _)| *known == report.ssrc) else {
                 continue;
             };
             if let Some(subscription) = self.subscription_mut(track, connection.participant) {
                 subscription.introduced();
+                let sent = subscription.sent.packets;
+                subscription.downstream.note(&report, sent, report.round_trip(wall));
             }
         }
     }
@@ -138,14 +141,18 @@ impl Sfu {
         if subscription.live().is_none() || subscription.sent.packets == 0 {
             return None;
         }
-        let since_epoch = self.clock.wall_at(now).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let info = SenderInfo {
-            ntp: NtpTime::from_unix(since_epoch),
+            ntp: self.ntp_at(now),
             rtp: subscription.rewriter.timestamp(source.reported_time_at(now)),
             packets: subscription.sent.packets,
             octets: subscription.sent.octets,
         };
         Some((info, self.stream_id(publication)))
+    }
+
+    fn ntp_at(&self, now: Instant) -> NtpTime {
+        let since_epoch = self.clock.wall_at(now).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        NtpTime::from_unix(since_epoch)
     }
 
     /// The stream that others see a publication in: `<PA_sid>|<TR_sid>`.

@@ -52,6 +52,7 @@ pub(crate) enum Timer {
     Connection(usize),
     Negotiation(usize),
     Speakers(RoomKey),
+    Quality(RoomKey),
 }
 
 /// One reading of both clocks, from which the wall time at any instant follows.
@@ -127,6 +128,7 @@ impl Sfu {
                 Timer::Connection(connection) => self.connection_timeout(connection, now),
                 Timer::Negotiation(participant) => self.negotiation_timeout(participant, now),
                 Timer::Speakers(room) => self.judge_speakers(room, now),
+                Timer::Quality(room) => self.judge_quality(room, now),
             }
         }
         self.due = due;
@@ -326,6 +328,7 @@ impl Sfu {
 
     fn emit_reach(&mut self, index: usize, reach: Reach) {
         let Connection { participant, which: connection, .. } = self.connections[index];
+        self.note_reach(participant, reach);
         let Participant { key: participant, room, .. } = self.participants[participant];
         debug!(%participant, ?connection, ?reach, "reach changed");
         self.events.push_back((room, Event::Reach { participant, connection, reach }));

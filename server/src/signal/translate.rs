@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use banter_protocol::sid::{AudioSource, TrackSid};
 use banter_protocol::token::{Source, VideoGrant};
-use banter_sfu::net::{ConnectionMode, PeerConnection, TrackFormat};
+use banter_sfu::net::{ConnectionMode, ConnectionQuality, PeerConnection, TrackFormat};
 use banter_sfu::{Mid, ParticipantKey, TrackKey};
 use livekit_protocol::participant_info::{Kind, KindDetail};
 use livekit_protocol::{ParticipantPermission, SessionDescription, SignalTarget, TrackSource};
@@ -141,6 +141,15 @@ pub(super) fn kind_details(names: &[String]) -> Vec<i32> {
         .filter_map(|name| KindDetail::from_str_name(&name.to_ascii_uppercase()))
         .map(i32::from)
         .collect()
+}
+
+pub(super) fn connection_quality(quality: ConnectionQuality) -> livekit_protocol::ConnectionQuality {
+    match quality {
+        ConnectionQuality::Excellent => livekit_protocol::ConnectionQuality::Excellent,
+        ConnectionQuality::Good => livekit_protocol::ConnectionQuality::Good,
+        ConnectionQuality::Poor => livekit_protocol::ConnectionQuality::Poor,
+        ConnectionQuality::Lost => livekit_protocol::ConnectionQuality::Lost,
+    }
 }
 
 pub(super) fn unix_millis(time: SystemTime) -> i64 {

@@ -125,6 +125,25 @@ pub enum Reach {
     Lost,
 }
 
+/// What a participant's connection is like, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConnectionQuality {
+    Excellent,
+    Good,
+    Poor,
+    /// Nothing is heard of it.
+    Lost,
+}
+
+/// One participant's connection, judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quality {
+    pub participant: ParticipantKey,
+    pub quality: ConnectionQuality,
+    /// What people would say of it: 1 (bad) to 4.5 (ITU-T P.800.1).
+    pub score: f32,
+}
+
 /// One participant's place in the speaker list.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speaker {
@@ -164,6 +183,8 @@ pub enum Event {
     Subscribed { track: TrackKey, subscriber: ParticipantKey },
     /// Those whose level or activity changed (a delta) in this room.
     Speakers { room: RoomKey, changes: Vec<Speaker> },
+    /// Those whose connection has become better or worse, and those who are new (a delta) in this room.
+    Quality { room: RoomKey, changes: Vec<Quality> },
     /// The participant has sent a message on a data channel.
     Data { participant: ParticipantKey, kind: DataKind, message: Bytes },
 }

@@ -9,7 +9,8 @@ mod worker;
 pub use batch::{MediaSocket, ReceiveBatch, Received, SocketCounters};
 pub use gauges::MediaCounters;
 pub use handle::{
-    Command, ConnectionMode, DataKind, Event, FailReason, JoinError, JoinSpec, MediaHandle, NegotiationError,
-    OfferOutcome, PeerConnection, Permissions, Reach, RoomHandle, Speaker, TrackFormat, TrackSpec,
+    Command, ConnectionMode, ConnectionQuality, DataKind, Event, FailReason, JoinError, JoinSpec,
+    MediaHandle, NegotiationError, OfferOutcome, PeerConnection, Permissions, Quality, Reach, RoomHandle,
+    Speaker, TrackFormat, TrackSpec,
 };
 pub use start::{Media, MediaConfig, StartError, start};

@@ -16,4 +16,6 @@ pub(crate) struct Room {
     pub(crate) participants: Vec<usize>,
     /// The speaker list is being judged every [`speakers::INTERVAL`]; rests while nobody sends.
     pub(crate) judging: bool,
+    /// Connections are being judged; rests while nobody is inside.
+    pub(crate) rating: bool,
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::data::Backlog;
 use crate::net::{ConnectionMode, Permissions};
+use crate::quality::Rating;
 use crate::{ParticipantKey, RoomKey, TrackKey};
 
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Participant {
     pub(crate) sections_asked: Option<u32>,
     /// Its level in the speaker list as last told, in published steps.
     pub(crate) level: f32,
+    pub(crate) rating: Rating,
     /// Reliable messages that its channel has not taken yet.
     pub(crate) backlog: Backlog,
 }

@@ -7,6 +7,7 @@ use super::subscription::Subscription;
 use crate::Ssrc;
 use crate::forward::ring::Ring;
 use crate::net::TrackSpec;
+use crate::quality::Upstream;
 use crate::rtp::{ReceiveStats, RtpTime};
 use crate::sdp::{Incoming, ReceiveSection};
 
@@ -33,6 +34,7 @@ pub(crate) struct Publication {
 pub(crate) struct Source {
     pub(crate) ssrc: Ssrc,
     pub(crate) stats: ReceiveStats,
+    pub(crate) upstream: Upstream,
     /// Timestamp and arrival of the latest packet, for what the clock reads in between.
     pub(crate) latest: (RtpTime, Instant),
     /// What the latest sender report said the clock reads, and its arrival.
@@ -97,8 +99,13 @@ impl Publication {
             }
             self.ring.clear();
         }
-        self.source =
-            Some(Source { ssrc, stats: ReceiveStats::new(CLOCK_RATE), latest: (first, now), report: None });
+        self.source = Some(Source {
+            ssrc,
+            stats: ReceiveStats::new(CLOCK_RATE),
+            upstream: Upstream::default(),
+            latest: (first, now),
+            report: None,
+        });
     }
 }
 

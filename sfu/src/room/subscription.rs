@@ -6,6 +6,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::forward::rewrite::Rewriter;
+use crate::quality::Downstream;
 use crate::rtp::Extension;
 use crate::sdp::SendSection;
 use crate::{PayloadType, Ssrc};
@@ -29,6 +30,7 @@ pub(crate) struct Subscription {
     pub(crate) outlet: Outlet,
     pub(crate) rewriter: Rewriter,
     pub(crate) sent: Sent,
+    pub(crate) downstream: Downstream,
     repairs: Repairs,
 }
 
@@ -112,6 +114,7 @@ impl Subscription {
             outlet: Outlet::Unbound,
             rewriter: Rewriter::new(rng.random(), rng.random()),
             sent: Sent::default(),
+            downstream: Downstream::default(),
             repairs: Repairs { since: now, granted: 0 },
         }
     }

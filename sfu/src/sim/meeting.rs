@@ -12,7 +12,8 @@ use rand::rngs::StdRng;
 use super::peer::{Peer, track_label};
 use super::{Datagram, Hearing, Net, Node, World};
 use crate::net::{
-    ConnectionMode, DataKind, Event, FailReason, JoinSpec, PeerConnection, Permissions, Reach, TrackSpec,
+    ConnectionMode, ConnectionQuality, DataKind, Event, FailReason, JoinSpec, PeerConnection, Permissions,
+    Quality, Reach, TrackSpec,
 };
 use crate::transport::Identity;
 use crate::{Config, Counters, ParticipantKey, RoomKey, Sfu, TrackKey};
@@ -35,6 +36,7 @@ pub struct Meeting {
     subscribed: Vec<(TrackKey, ParticipantKey)>,
     /// Who is speaking, as the speaker lists have it.
     speaking: BTreeMap<ParticipantKey, f32>,
+    qualities: Vec<Quality>,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,7 @@ impl Meeting {
             reaches: Vec::new(),
             subscribed: Vec::new(),
             speaking: BTreeMap::new(),
+            qualities: Vec::new(),
         }
     }
 
@@ -337,6 +340,12 @@ impl Meeting {
         self.subscribed.contains(&(track, subscriber))
     }
 
+    /// What the SFU has said of a participant's connection, oldest first.
+    pub fn qualities(&self, participant: ParticipantKey) -> Vec<ConnectionQuality> {
+        let of = self.qualities.iter().filter(|change| change.participant == participant);
+        of.map(|change| change.quality).collect()
+    }
+
     /// Whether the speaker list has this participant as active.
     pub fn is_speaking(&self, participant: ParticipantKey) -> bool {
         self.speaking.contains_key(&participant)
@@ -398,6 +407,7 @@ impl Meeting {
                     }
                 }
             }
+            Event::Quality { changes, .. } => self.qualities.extend(changes),
             Event::Data { participant, kind, message } => self.relay(participant, kind, &message),
             Event::Connected { .. } | Event::Published { .. } => {}
         }

@@ -92,6 +92,7 @@ impl Room {
             listeners: Default::default(),
             offers: 0,
             unanswered: None,
+            quality: None,
             last_sequence: 0,
             presence,
         };

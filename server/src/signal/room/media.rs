@@ -30,6 +30,7 @@ impl Room {
             }
             Event::Subscribed { track, subscriber } => self.subscribed(track, subscriber),
             Event::Speakers { changes, .. } => self.speakers_changed(&changes),
+            Event::Quality { changes, .. } => self.quality_changed(&changes),
             Event::Data { participant, kind, message } => self.data_received(participant, kind, message, now),
         }
     }

@@ -15,6 +15,7 @@ mod members;
 mod participant;
 mod publication;
 mod publish;
+mod quality;
 mod reach;
 mod requests;
 mod resume;

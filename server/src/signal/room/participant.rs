@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use banter_protocol::sid::ParticipantSid;
 use banter_protocol::token::{Claims, VideoGrant};
 use banter_sfu::TrackKey;
-use banter_sfu::net::{ConnectionMode, PeerConnection, Permissions};
+use banter_sfu::net::{ConnectionMode, ConnectionQuality, PeerConnection, Permissions};
 use livekit_protocol::participant_info::{Kind, State};
 use livekit_protocol::{AddTrackRequest, ClientInfo, DisconnectReason, ParticipantInfo};
 
@@ -57,6 +57,8 @@ pub(super) struct Participant {
     pub(super) offers: u32,
     /// The offer that waits for its answer.
     pub(super) unanswered: Option<u32>,
+    /// What its connection was last said to be like, with the score.
+    pub(super) quality: Option<(ConnectionQuality, f32)>,
     /// Number of its latest reliable data packet.
     pub(super) last_sequence: u32,
     /// What the channel's presence last said of this participant.

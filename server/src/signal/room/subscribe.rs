@@ -135,7 +135,7 @@ impl Room {
         }
     }
 
-    fn hears(&self, subscriber: ParticipantKey, publisher: ParticipantKey) -> bool {
+    pub(super) fn hears(&self, subscriber: ParticipantKey, publisher: ParticipantKey) -> bool {
         let Some(subscriber) = self.participants.get(&subscriber) else { return false };
         let Some(publisher) = self.participants.get(&publisher) else { return false };
         publisher.publications.keys().any(|track| subscriber.subscriptions.active.contains(track))

@@ -22,6 +22,7 @@ use super::*;
 
 mod admin;
 mod data;
+mod quality;
 use crate::signal::CloseReason;
 use crate::signal::presence::PresenceEntry;
 

@@ -32,7 +32,9 @@ fn messages_reach_everybody_else_in_every_mix_of_modes() {
 fn reliable_messages_arrive_once_and_in_order_over_a_bad_link() {
     for (one, two) in [(Single, Dual), (Dual, Single)] {
         let link = Link::wifi().loss(0.1).duplicate(0.05);
-        let (mut meeting, [alice, bob]) = meeting(Net::seeded(2).with_link(link), [one, two]);
+        let (mut meeting, [alice, bob]) = meeting(Net::seeded(2), [one, two]);
+        let sfu = meeting.sfu_address();
+        meeting.net().set_link(sfu, link);
         let messages: Vec<Vec<u8>> = (0..500u32).map(|number| number.to_be_bytes().repeat(40)).collect();
         send_all(&mut meeting, alice, &messages);
         let all = |meeting: &Meeting| meeting.peer(bob).data(RELIABLE).len() >= messages.len();
@@ -52,7 +54,9 @@ fn reliable_messages_arrive_once_and_in_order_over_a_bad_link() {
 #[test]
 fn lossy_messages_are_lost_and_never_repeated() {
     let link = Link::wifi().loss(0.1).duplicate(0.05);
-    let (mut meeting, [alice, bob]) = meeting(Net::seeded(3).with_link(link), [Single, Dual]);
+    let (mut meeting, [alice, bob]) = meeting(Net::seeded(3), [Single, Dual]);
+    let sfu = meeting.sfu_address();
+    meeting.net().set_link(sfu, link);
     for number in 0..500u32 {
         meeting.with_peer(alice, |peer, _| peer.send_data(LOSSY, &number.to_be_bytes()));
         meeting.run_for(Duration::from_millis(10));
@@ -159,6 +163,33 @@ fn a_flood_of_data_does_not_disturb_the_conversation() {
     let heard = meeting.heard(bob, alice);
     assert!(heard.packets >= before + 245, "{}", heard.packets - before);
     assert_eq!(heard.missing(), 0);
+}
+
+#[test]
+fn who_sends_too_much_is_slowed_down_and_loses_nothing() {
+    let (mut meeting, [alice, bob]) = meeting(Net::seeded(10), [Single, Dual]);
+    let messages: Vec<Vec<u8>> = (0..600u32).map(|number| number.to_be_bytes().repeat(3_750)).collect();
+    let begun = meeting.now();
+    send_all(&mut meeting, alice, &messages);
+    let all = |meeting: &Meeting| meeting.peer(bob).data(RELIABLE).len() == messages.len();
+    assert!(meeting.run_until(Duration::from_secs(60), all), "{}", meeting.peer(bob).data(RELIABLE).len());
+    // Nine million bytes, of which two are free, and two more in every second.
+    let taken = meeting.now() - begun;
+    assert!((3..30).contains(&taken.as_secs()), "{taken:?}");
+    assert!(meeting.peer(bob).data(RELIABLE) == messages);
+    assert_eq!(meeting.counters().data_dropped, 0);
+}
+
+#[test]
+fn small_messages_are_counted_too() {
+    let (mut meeting, [alice, bob]) = meeting(Net::seeded(11), [Single, Single]);
+    let begun = meeting.now();
+    let messages = vec![b"x".to_vec(); 5_000];
+    send_all(&mut meeting, alice, &messages);
+    let all = |meeting: &Meeting| meeting.peer(bob).data(RELIABLE).len() == messages.len();
+    assert!(meeting.run_until(Duration::from_secs(60), all), "{}", meeting.peer(bob).data(RELIABLE).len());
+    let taken = meeting.now() - begun;
+    assert!(taken >= Duration::from_millis(3_500), "{taken:?}");
 }
 
 /// People in one room, connected, with their channels open.

@@ -1,6 +1,6 @@
 //! Data channels (RFC 8831): SCTP over DTLS by `sctp-proto`, with channels opened in-band by either side.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -30,6 +30,13 @@ const RECEIVE_BUFFER: u32 = 256 * 1024;
 const MAX_CHANNELS: usize = 64;
 /// Leaves room for the headers of SCTP and DTLS below the MTU of 1,200 bytes.
 const MAX_PAYLOAD: u32 = 1120;
+/// What one peer may send in a second, over all its channels, and at once after a pause. A message costs its bytes and
+/// [`MESSAGE_COST`], so that this is about a thousand small messages, or 1.8 MiB in LiveKit's chunks of 15 KiB.
+const INTAKE_PER_SECOND: f64 = 2.0 * 1024.0 * 1024.0;
+const INTAKE_BURST: f64 = 2.0 * 1024.0 * 1024.0;
+const MESSAGE_COST: f64 = 2048.0;
+/// What has to be allowed again before reading goes on, so that it goes on in strides.
+const INTAKE_STRIDE: f64 = 32.0 * 1024.0;
 /// SCTP knows no addresses here, but its crate wants one: TEST-NET-1 (RFC 5737).
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5000);
 
@@ -101,6 +108,9 @@ pub(super) struct Channels {
     association: Option<(AssociationHandle, Association)>,
     is_established: bool,
     channels: BTreeMap<ChannelId, Channel>,
+    intake: Intake,
+    /// Streams with messages that are not read yet, because the peer sends too much.
+    held: BTreeSet<ChannelId>,
     packets: VecDeque<Bytes>,
     events: VecDeque<ChannelEvent>,
 }
@@ -115,6 +125,35 @@ enum Channel {
     Unannounced,
     /// Takes messages while less than `window` bytes are under way on it.
     Open { window: usize },
+}
+
+/// How much is read of a peer's messages. What it sends beyond that stays in the association's receive buffer, which
+/// fills: then the peer is slowed down by SCTP, and nothing of what it sends reliably is lost.
+#[derive(Debug, Default)]
+struct Intake {
+    /// Spent of [`INTAKE_BURST`], at the time of the latest message.
+    spent: f64,
+    at: Option<Instant>,
+}
+
+impl Intake {
+    fn is_open(&mut self, now: Instant) -> bool {
+        if let Some(at) = self.at.replace(now) {
+            let passed = now.saturating_duration_since(at).as_secs_f64();
+            self.spent = (self.spent - passed * INTAKE_PER_SECOND).max(0.0);
+        }
+        self.spent < INTAKE_BURST
+    }
+
+    fn take(&mut self, message: usize) {
+        self.spent += message as f64 + MESSAGE_COST;
+    }
+
+    /// When enough is allowed again.
+    fn opens_at(&self) -> Option<Instant> {
+        let missing = (self.spent - INTAKE_BURST).max(0.0) + INTAKE_STRIDE;
+        Some(self.at? + Duration::from_secs_f64(missing / INTAKE_PER_SECOND))
+    }
 }
 
 impl Channels {
@@ -137,6 +176,8 @@ impl Channels {
             association,
             is_established: false,
             channels,
+            intake: Intake::default(),
+            held: BTreeSet::new(),
             packets: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -197,13 +238,18 @@ impl Channels {
             // A second association is a repeat of the first's beginning that was overtaken.
             Some((_, DatagramEvent::NewAssociation(_))) | None => {}
         }
-        self.take_association_events();
+        self.take_association_events(now);
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if let Some((_, association)) = &mut self.association {
             association.handle_timeout(now);
-            self.take_association_events();
+            self.take_association_events(now);
+        }
+        if !self.held.is_empty() && self.intake.opens_at().is_some_and(|at| at <= now) {
+            for channel in std::mem::take(&mut self.held) {
+                self.read(channel, now);
+            }
         }
     }
 
@@ -218,7 +264,9 @@ impl Channels {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.association.as_ref()?.1.poll_timeout()
+        let association = self.association.as_ref()?.1.poll_timeout();
+        let held = if self.held.is_empty() { None } else { self.intake.opens_at() };
+        association.into_iter().chain(held).min()
     }
 
     fn gather_packets(&mut self, now: Instant) {
@@ -232,7 +280,7 @@ impl Channels {
         }
     }
 
-    fn take_association_events(&mut self) {
+    fn take_association_events(&mut self, now: Instant) {
         loop {
             let Some((handle, association)) = &mut self.association else { return };
             while let Some(event) = association.poll_endpoint_event() {
@@ -247,7 +295,7 @@ impl Channels {
                     let mut begun = association.stream_ids();
                     begun.sort_unstable();
                     for id in begun {
-                        self.read(ChannelId(id));
+                        self.read(ChannelId(id), now);
                     }
                     self.open_wanted();
                 }
@@ -256,7 +304,7 @@ impl Channels {
                     self.close_all();
                 }
                 Some(Event::Stream(StreamEvent::Readable { id } | StreamEvent::Opened { id })) => {
-                    self.read(ChannelId(id));
+                    self.read(ChannelId(id), now);
                 }
                 // The crate answers the peer's reset of its direction with that of ours (RFC 8831 §6.7).
                 Some(Event::Stream(StreamEvent::Finished { id })) => self.forget(ChannelId(id)),
@@ -295,7 +343,7 @@ impl Channels {
         }
     }
 
-    fn read(&mut self, id: ChannelId) {
+    fn read(&mut self, id: ChannelId, now: Instant) {
         // Messages may overtake the end of the association's handshake, but answers may not.
         if !self.is_established {
             return;
@@ -306,10 +354,15 @@ impl Channels {
             }
             self.channels.insert(id, Channel::Unannounced);
         }
-        while let Some((_, association)) = &mut self.association
-            && let Ok(mut stream) = association.stream(id.0)
-            && let Ok(Some(chunks)) = stream.read()
-        {
+        loop {
+            if !self.intake.is_open(now) {
+                self.held.insert(id);
+                return;
+            }
+            let Some((_, association)) = &mut self.association else { return };
+            let Ok(mut stream) = association.stream(id.0) else { return };
+            let Ok(Some(chunks)) = stream.read() else { return };
+            self.intake.take(chunks.len());
             let mut bytes = vec![0; chunks.len()];
             if chunks.read(&mut bytes).is_err() {
                 return self.close(id);

@@ -48,6 +48,9 @@ class NodeParticipant:
     async def hush(self) -> None:
         await self._ask("hush")
 
+    async def publish_data(self, text: str, topic: str, reliable: bool = True) -> None:
+        await self._ask("data", text=text, topic=topic, reliable=reliable)
+
     async def leave(self) -> None:
         if self._process.returncode is None:
             await self._ask("leave")

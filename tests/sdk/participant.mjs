@@ -35,6 +35,7 @@ const commands = {
       dynacast: false,
       singlePeerConnection: single,
     });
+    room.localParticipant.registerRpcMethod("echo", async (call) => `${call.callerIdentity}: ${call.payload}`);
     for (const other of room.remoteParticipants.values()) note("joined", other.identity);
   },
 
@@ -50,6 +51,10 @@ const commands = {
   async hush() {
     speaking = false;
     await room.localParticipant.unpublishTrack(track.sid);
+  },
+
+  async data({ text, topic, reliable }) {
+    await room.localParticipant.publishData(new TextEncoder().encode(text), { reliable, topic });
   },
 
   async leave() {
@@ -83,6 +88,9 @@ room
   .on(RoomEvent.TrackMuted, (_, other) => note("muted", other.identity))
   .on(RoomEvent.TrackUnmuted, (_, other) => note("unmuted", other.identity))
   .on(RoomEvent.TrackUnpublished, (_, other) => note("unpublished", other.identity))
+  .on(RoomEvent.DataReceived, (payload, other, _, topic) => {
+    note("data", `${other?.identity} ${topic} ${new TextDecoder().decode(payload)}`);
+  })
   .on(RoomEvent.Disconnected, (reason) => note("disconnected", String(reason)))
   .on(RoomEvent.ActiveSpeakersChanged, (speakers) => {
     note(

@@ -176,12 +176,16 @@ class PythonParticipant:
         self.room.on("disconnected", lambda reason: self._note("disconnected", rtc.DisconnectReason.Name(reason)))
         self.room.on("track_subscribed", self._listen)
         self.room.on("active_speakers_changed", self._note_speakers)
+        self.room.on("connection_quality_changed", self._note_quality)
 
     def _note(self, what: str, who: str) -> None:
         self.notices.append(Notice(time.monotonic(), what, who))
 
     def _note_speakers(self, speakers: list[rtc.Participant]) -> None:
         self._note("speaking", " ".join(sorted(speaker.identity for speaker in speakers)))
+
+    def _note_quality(self, who: rtc.Participant, quality: rtc.ConnectionQuality) -> None:
+        self._note("quality", f"{who.identity} {quality.name.removeprefix('QUALITY_')}")
 
     def _listen(self, track: rtc.Track, _: rtc.RemoteTrackPublication, other: rtc.RemoteParticipant) -> None:
         self._note("subscribed", other.identity)

@@ -165,6 +165,12 @@ pub static API_KEYS: Key = Key::new(
     "Several API keys with their secrets; the first signs, and the one made on first run is not used",
 )
 .exposed(Exposure::Secret);
+pub static OTHER_ROOMS: Key = Key::new(
+    "other_rooms",
+    "BOOL",
+    "true",
+    "Whether tokens and calls signed with an API key may use rooms that are not channels, as on a LiveKit server",
+);
 pub static ROOM_AUTO_CREATE: Key = Key::new(
     "room_auto_create",
     "BOOL",
@@ -225,7 +231,7 @@ pub static METRICS_USERNAME: Key =
 pub static METRICS_PASSWORD: Key =
     Key::new("metrics_password", "PASSWORD", "", "Password to that name").exposed(Exposure::Secret);
 
-pub static ALL: [&Key; 33] = [
+pub static ALL: [&Key; 34] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
@@ -246,6 +252,7 @@ pub static ALL: [&Key; 33] = [
     &API_KEY,
     &API_SECRET,
     &API_KEYS,
+    &OTHER_ROOMS,
     &ROOM_AUTO_CREATE,
     &ROOM_EMPTY_TIMEOUT,
     &ROOM_DEPARTURE_TIMEOUT,

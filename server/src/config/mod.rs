@@ -94,6 +94,8 @@ impl<T> Choice<T> {
 /// What holds for a room unless it, or the token that opens it, says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomDefaults {
+    /// There may be rooms that are not channels.
+    pub other_rooms: bool,
     /// Whether a join opens a room that is not a channel.
     pub auto_create: bool,
     pub empty_timeout: Duration,
@@ -241,6 +243,7 @@ impl Check<'_> {
 
     fn rooms(&mut self) -> RoomDefaults {
         RoomDefaults {
+            other_rooms: self.value(&keys::OTHER_ROOMS, parse::boolean),
             auto_create: self.value(&keys::ROOM_AUTO_CREATE, parse::boolean),
             empty_timeout: self.value(&keys::ROOM_EMPTY_TIMEOUT, parse::seconds),
             departure_timeout: self.value(&keys::ROOM_DEPARTURE_TIMEOUT, parse::seconds),

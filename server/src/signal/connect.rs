@@ -21,10 +21,9 @@ use url::form_urlencoded;
 
 use super::room::{Ending, JoinIntent, ResumeIntent, excess};
 use super::rooms::{JoinError, Rooms};
-use super::{ClientAddress, actor, client, socket};
+use super::{ClientAddress, MAX_ROOM_NAME, actor, client, socket};
 
 const MAX_IDENTITY: usize = 256;
-const MAX_ROOM_NAME: usize = 256;
 /// Largest message that a client may send, in bytes.
 const MAX_MESSAGE: usize = 2 << 20;
 /// Bytes that every socket holds on to while nothing comes: most requests are smaller.
@@ -203,7 +202,7 @@ fn admit(
         Some(token) => rooms.keys().verify(token, actor::now().wall)?,
         None => return Err(Refusal::NoGrant),
     };
-    let grant = claims.video.take().ok_or(Refusal::NoGrant)?;
+    let mut grant = claims.video.take().ok_or(Refusal::NoGrant)?;
     let request = match query.get("join_request").filter(|parameter| !parameter.is_empty()) {
         Some(parameter) => Some(decode_join_request(parameter)?),
         None if door == Door::V1 => return Err(Refusal::NoJoinRequest),
@@ -211,6 +210,10 @@ fn admit(
     };
     if !grant.room_join {
         return Err(Refusal::MayNotJoin);
+    }
+    // A member of this server is in one call at a time, with one session.
+    if let Some(suffix) = query.get("publish").filter(|suffix| !suffix.is_empty() && !claims.banter_channel) {
+        become_second(suffix, &mut claims, &mut grant);
     }
     check_names(&claims, &grant)?;
     let extra_addresses = reached_addresses(headers, whence.peer);
@@ -247,6 +250,16 @@ fn access_token<'a>(headers: &'a HeaderMap, query: &'a Query<'_>) -> Result<Opti
     };
     let token = header.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
     token.map(Some).ok_or(Refusal::Header)
+}
+
+/// Makes this the second connection of somebody who is in the room already: it only sends, under a name of its own.
+fn become_second(suffix: &str, claims: &mut Claims, grant: &mut VideoGrant) {
+    let suffix = format!("#{suffix}");
+    // A refreshed token has it already.
+    if !claims.identity().ends_with(&suffix) {
+        claims.subject = format!("{}{suffix}", claims.identity());
+    }
+    grant.can_subscribe = Some(false);
 }
 
 fn check_names(claims: &Claims, grant: &VideoGrant) -> Result<(), Refusal> {
@@ -389,14 +402,16 @@ impl IntoResponse for Refusal {
             | Self::NoRoomName
             | Self::LongRoomName
             | Self::Attributes
-            | Self::TooLong(_) => StatusCode::BAD_REQUEST,
+            | Self::TooLong(_)
+            | Self::Join(JoinError::UnknownPreset(_)) => StatusCode::BAD_REQUEST,
             Self::Join(JoinError::NoRoom) => StatusCode::NOT_FOUND,
             // LiveKit says 500 here, which clients take for a fault of the server and try again.
             Self::Join(JoinError::Refused(JoinRefusal::Full(_))) => StatusCode::FORBIDDEN,
             Self::Join(
                 JoinError::Refused(JoinRefusal::Closing)
                 | JoinError::ShuttingDown
-                | JoinError::MembersUnavailable,
+                | JoinError::MembersUnavailable
+                | JoinError::TooManyRooms(_),
             ) => StatusCode::SERVICE_UNAVAILABLE,
         };
         tracing::debug!(%status, reason = %self, "join refused");

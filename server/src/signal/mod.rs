@@ -12,9 +12,11 @@ mod members;
 mod presence;
 mod room;
 mod rooms;
+mod settings;
 mod socket;
 mod translate;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,7 +24,8 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use futures_util::future::BoxFuture;
-use tower_http::cors::{Any, CorsLayer};
+use livekit_protocol::RoomConfiguration;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 pub use admin::AdminError;
 pub use data::SendDataError;
@@ -47,12 +50,18 @@ pub struct SignalConfig {
     pub development: bool,
     /// An administrator may unmute a track, not only mute it.
     pub remote_unmute: bool,
-    /// Participants in a room that names no limit of its own; 0 means any number.
-    pub max_participants: u32,
-    /// Whether a join opens a room that is not a channel. Otherwise only tokens that may create rooms do.
+    /// A join opens a room that is not there. Otherwise only an API call does, or a token that may create rooms.
     pub auto_create: bool,
     /// Where events of rooms go.
     pub webhooks: Webhooks,
+    /// There may be rooms that are no channels, for tokens that an operator's own backend signs.
+    pub other_rooms: bool,
+    /// Participants of a room for which nobody says otherwise; 0 means any number.
+    pub max_participants: u32,
+    /// Settings of rooms that a token or an API call may name.
+    pub presets: BTreeMap<String, RoomConfiguration>,
+    /// Rooms open at the same time.
+    pub max_rooms: usize,
 }
 
 impl SignalConfig {
@@ -64,17 +73,25 @@ impl SignalConfig {
             departure_timeout: Duration::from_secs(20),
             development: false,
             remote_unmute: false,
-            max_participants: 0,
             auto_create: true,
             webhooks: Webhooks::default(),
+            other_rooms: true,
+            max_participants: 0,
+            presets: BTreeMap::new(),
+            max_rooms: 10_000,
         }
     }
 }
+
+/// In bytes.
+const MAX_ROOM_NAME: usize = 256;
 
 /// Why a room is closed from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     ChannelDeleted,
+    /// By an API call. A channel stays, and the next join opens its room again.
+    RoomDeleted,
     Shutdown,
 }
 
@@ -102,14 +119,6 @@ pub struct ClientAddress(pub std::net::IpAddr);
 
 /// The signalling routes: `/rtc`, `/rtc/v1` and their `validate`.
 pub fn router(rooms: Rooms) -> Router {
-    // Any origin may read any answer: a browser that cannot read a refusal takes the server for unreachable. What these
-    // routes do is decided by a token that no browser sends by itself.
-    let cors = CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods(Any)
-        .allow_headers(Any)
-        .expose_headers(Any)
-        .max_age(Duration::from_secs(86_400));
     Router::new()
         .route("/rtc", get(connect::rtc))
         .route("/rtc/v1", get(connect::rtc_v1))
@@ -117,7 +126,19 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/rtc/v1/validate", get(connect::validate_v1))
         .with_state(rooms.clone())
         .layer(axum::middleware::map_response_with_state(rooms, count))
-        .layer(cors)
+        .layer(allow_any_origin())
+}
+
+/// Any origin may read any answer: a browser that cannot read a refusal takes the server for unreachable. What the
+/// routes behind it do is decided by a token that no browser sends by itself.
+pub fn allow_any_origin() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(Any)
+        // A wildcard does not cover Authorization (Fetch standard, CORS-preflight fetch).
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(Any)
+        .max_age(Duration::from_secs(86_400))
 }
 
 async fn count(State(rooms): State<Rooms>, response: Response) -> Response {

@@ -19,7 +19,8 @@ use tracing::{Instrument, info_span};
 use super::actor::{self, Actor, RoomCall, RoomMessage, SOCKET_QUEUE, Seat, ToSocket};
 use super::members::Members;
 use super::presence::PresenceBoard;
-use super::room::{JoinIntent, JoinRefusal, Now, ResumeIntent, Room, RoomSettings, Server};
+use super::room::{JoinIntent, JoinRefusal, Now, ResumeIntent, Room, Server};
+use super::settings::{UnknownPreset, Wish};
 use super::{ChannelLimits, CloseReason, Directory, PresenceEntry, PresenceEvent, SignalConfig};
 
 /// Messages that may wait for a room's task. Clients that send more wait.
@@ -28,7 +29,7 @@ const INBOX: usize = 256;
 /// Every room of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Rooms {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What there is, and how those who knocked were answered.
@@ -40,11 +41,11 @@ pub struct Tally {
     pub answers: BTreeMap<u16, u64>,
 }
 
-struct Shared {
-    config: SignalConfig,
+pub(super) struct Shared {
+    pub(super) config: SignalConfig,
     server: Arc<Server>,
     media: MediaHandle,
-    directory: Arc<dyn Directory>,
+    pub(super) directory: Arc<dyn Directory>,
     members: Members,
     presence: Arc<PresenceBoard>,
     registry: Mutex<Registry>,
@@ -61,8 +62,8 @@ struct Registry {
 }
 
 #[derive(Clone, Debug)]
-struct OpenRoom {
-    key: RoomKey,
+pub(super) struct OpenRoom {
+    pub(super) key: RoomKey,
     inbox: mpsc::Sender<RoomMessage>,
     occupancy: Arc<AtomicUsize>,
 }
@@ -79,6 +80,10 @@ pub(super) enum JoinError {
     Excluded(String),
     #[error("the list of members cannot be read; try again")]
     MembersUnavailable,
+    #[error(transparent)]
+    UnknownPreset(#[from] UnknownPreset),
+    #[error("the server has reached its limit of {0} rooms; try again when one has ended")]
+    TooManyRooms(usize),
 }
 
 /// One client's place in a room. Dropping it tells the room that the client's socket is gone.
@@ -154,8 +159,8 @@ impl Rooms {
         registry.rooms.get(room).map_or(0, |room| room.occupancy.load(Ordering::Relaxed))
     }
 
-    /// Disconnects everyone in `room`, ends it, and waits until its clients have been told. Unknown rooms are ignored.
-    pub async fn close_room(&self, room: &str, reason: CloseReason) {
+    /// Disconnects everyone in `room`, ends it, and waits until its clients have been told. Says whether there was one.
+    pub async fn close_room(&self, room: &str, reason: CloseReason) -> bool {
         let open = {
             let mut registry = self.registry();
             if reason == CloseReason::ChannelDeleted {
@@ -163,9 +168,18 @@ impl Rooms {
             }
             registry.rooms.remove(room)
         };
-        if let Some(open) = open {
-            open.close(reason).await;
+        match open {
+            Some(open) => {
+                open.close(reason).await;
+                true
+            }
+            None => false,
         }
+    }
+
+    /// The names of the rooms that are open, in their order.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.registry().rooms.keys().cloned().collect()
     }
 
     /// Tells everyone in every room that the server ends, and waits until they have been told. Nobody joins after it.
@@ -218,14 +232,16 @@ impl Rooms {
     /// Whether a room would take a participant, without letting it in.
     pub(super) async fn has_place(&self, claims: &Claims, grant: &VideoGrant) -> Result<(), JoinError> {
         let channel = self.channel(claims, grant).await?;
-        if channel.is_none() && !self.may_open(grant) && !self.registry().rooms.contains_key(&grant.room) {
-            return Err(JoinError::NoRoom);
-        }
         let limit = channel.map(|channel| channel.max_participants);
         let (claims, grant, name) = (claims.clone(), grant.clone(), grant.room.clone());
+        let may_open = limit.is_some() || self.opens_on_join(&grant);
         let admitted = self.call(&name, move |room, _| room.admits(&claims, &grant, limit)).await;
-        // A room that is not there, or ends at this moment, would be opened anew.
-        Ok(admitted.unwrap_or(Ok(()))?)
+        match admitted {
+            Some(admitted) => Ok(admitted?),
+            // A room that is not there, or ends at this moment, would be opened anew.
+            None if may_open => Ok(()),
+            None => Err(JoinError::NoRoom),
+        }
     }
 
     /// Lets a participant into its room, which is opened if need be. What the room has to say to the client comes out
@@ -236,8 +252,9 @@ impl Rooms {
     ) -> Result<(Session, mpsc::Receiver<ToSocket>), JoinError> {
         let channel = self.channel(&intent.claims, &intent.grant).await?;
         let limit = channel.as_ref().map(|channel| channel.max_participants);
+        let wish = (channel.is_some() || self.opens_on_join(&intent.grant)).then(|| Wish::from(&intent));
         loop {
-            let open = self.open(&intent, channel.as_ref())?;
+            let open = self.open(&intent.grant.room, channel.as_ref(), wish.as_ref())?;
             let (socket, queue) = mpsc::channel(SOCKET_QUEUE);
             let (reply, answer) = oneshot::channel();
             let message = RoomMessage::Join { intent: Box::new(intent.clone()), limit, socket, reply };
@@ -278,35 +295,45 @@ impl Rooms {
     }
 
     /// The channel that a token is for. `None` for other rooms, which only tokens that Banter did not issue may name.
-    async fn channel(&self, claims: &Claims, grant: &VideoGrant) -> Result<Option<ChannelLimits>, JoinError> {
+    pub(super) async fn channel(
+        &self,
+        claims: &Claims,
+        grant: &VideoGrant,
+    ) -> Result<Option<ChannelLimits>, JoinError> {
         let channel = self.shared.directory.channel(&grant.room).await;
-        if channel.is_none() && claims.banter_channel { Err(JoinError::NoRoom) } else { Ok(channel) }
+        let channels_only = claims.banter_channel || !self.shared.config.other_rooms;
+        if channel.is_none() && channels_only { Err(JoinError::NoRoom) } else { Ok(channel) }
     }
 
-    /// Whether who has `grant` may open a room that is not a channel by joining it.
-    fn may_open(&self, grant: &VideoGrant) -> bool {
+    fn opens_on_join(&self, grant: &VideoGrant) -> bool {
         self.shared.config.auto_create || grant.room_create
     }
 
-    fn open(&self, intent: &JoinIntent, channel: Option<&ChannelLimits>) -> Result<OpenRoom, JoinError> {
+    /// Finds a room, or opens it as wished. Without a wish it has to be there.
+    pub(super) fn open(
+        &self,
+        name: &str,
+        channel: Option<&ChannelLimits>,
+        wish: Option<&Wish>,
+    ) -> Result<OpenRoom, JoinError> {
         let mut registry = self.registry();
         if registry.shutting_down {
             return Err(JoinError::ShuttingDown);
         }
-        let name = &intent.grant.room;
         if channel.is_some() && registry.deleted.contains(name) {
             return Err(JoinError::NoRoom);
         }
         if let Some(open) = registry.rooms.get(name) {
             return Ok(open.clone());
         }
-        if channel.is_none() && !self.may_open(&intent.grant) {
-            return Err(JoinError::NoRoom);
+        let config = &self.shared.config;
+        let settings = config.settings(name, channel, wish.ok_or(JoinError::NoRoom)?)?;
+        if registry.rooms.len() >= config.max_rooms {
+            return Err(JoinError::TooManyRooms(config.max_rooms));
         }
         registry.opened += 1;
         let key = RoomKey(registry.opened.into());
         let rng = StdRng::from_rng(&mut registry.rng);
-        let settings = self.settings(intent, channel);
         let room = Room::new(key, settings, self.shared.server.clone(), rng, actor::now());
         let (inbox, messages) = mpsc::channel(INBOX);
         let occupancy = Arc::new(AtomicUsize::new(0));
@@ -320,8 +347,8 @@ impl Rooms {
             occupancy.clone(),
         );
         let open = OpenRoom { key, inbox, occupancy };
-        registry.rooms.insert(name.clone(), open.clone());
-        let (rooms, ended) = (self.clone(), name.clone());
+        registry.rooms.insert(name.to_owned(), open.clone());
+        let (rooms, ended) = (self.clone(), name.to_owned());
         let run = async move {
             actor.run().await;
             rooms.forget(&ended, key);
@@ -330,28 +357,8 @@ impl Rooms {
         Ok(open)
     }
 
-    /// The settings of a room that this join opens: the token may bring some.
-    fn settings(&self, intent: &JoinIntent, channel: Option<&ChannelLimits>) -> RoomSettings {
-        let config = &self.shared.config;
-        let asked = intent.claims.room_config.clone().unwrap_or_default();
-        let timeout = |asked: u32, default| {
-            if asked > 0 { std::time::Duration::from_secs(asked.into()) } else { default }
-        };
-        RoomSettings {
-            name: intent.grant.room.clone(),
-            is_channel: channel.is_some(),
-            empty_timeout: timeout(asked.empty_timeout, config.empty_timeout),
-            departure_timeout: timeout(asked.departure_timeout, config.departure_timeout),
-            max_participants: channel.map_or_else(
-                || if asked.max_participants > 0 { asked.max_participants } else { config.max_participants },
-                |channel| channel.max_participants,
-            ),
-            metadata: asked.metadata,
-        }
-    }
-
     /// Takes a room that has ended off the list, unless its successor is already on it.
-    fn forget(&self, name: &str, key: RoomKey) {
+    pub(super) fn forget(&self, name: &str, key: RoomKey) {
         let mut registry = self.registry();
         if registry.rooms.get(name).is_some_and(|room| room.key == key) {
             registry.rooms.remove(name);

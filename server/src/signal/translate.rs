@@ -120,6 +120,24 @@ pub(super) fn permission(grant: &VideoGrant) -> ParticipantPermission {
     }
 }
 
+/// The grant with these permissions in place of its own.
+#[expect(deprecated, reason = "LiveKit still takes the deprecated fields")]
+pub(super) fn permitted(grant: VideoGrant, permission: &ParticipantPermission) -> VideoGrant {
+    VideoGrant {
+        can_publish: Some(permission.can_publish),
+        can_subscribe: Some(permission.can_subscribe),
+        can_publish_data: Some(permission.can_publish_data),
+        can_publish_sources: permission.can_publish_sources.iter().map(|number| source(*number)).collect(),
+        can_update_own_metadata: Some(permission.can_update_metadata),
+        hidden: permission.hidden,
+        recorder: permission.recorder,
+        agent: permission.agent,
+        can_subscribe_metrics: Some(permission.can_subscribe_metrics),
+        can_manage_agent_session: Some(permission.can_manage_agent_session),
+        ..grant
+    }
+}
+
 fn track_source(source: Source) -> TrackSource {
     match source {
         Source::Camera => TrackSource::Camera,

@@ -36,6 +36,8 @@ impl Ending {
     pub(in crate::signal) const DUPLICATE_IDENTITY: Self =
         Self::disconnect(DisconnectReason::DuplicateIdentity);
     pub(super) const JOIN_FAILURE: Self = Self::disconnect(DisconnectReason::JoinFailure);
+    /// The client finds its place in another room, with the token that it was given for it.
+    pub(super) const MOVED: Self = Self::reconnect(DisconnectReason::Migration);
     /// A moderator has ended it.
     pub(in crate::signal) const REMOVED: Self = Self::disconnect(DisconnectReason::ParticipantRemoved);
     pub(super) const ROOM_CLOSED: Self = Self::disconnect(DisconnectReason::RoomClosed);
@@ -71,7 +73,7 @@ impl Room {
     /// Ends the room for everyone in it.
     pub(in crate::signal) fn handle_close(&mut self, reason: CloseReason, now: Now) {
         let reason = match reason {
-            CloseReason::ChannelDeleted => DisconnectReason::RoomDeleted,
+            CloseReason::ChannelDeleted | CloseReason::RoomDeleted => DisconnectReason::RoomDeleted,
             CloseReason::Shutdown => DisconnectReason::ServerShutdown,
         };
         self.close_with(Ending::disconnect(reason), now);

@@ -47,7 +47,7 @@ pub(super) use admin::MuteRefusal;
 use data::DataRelay;
 pub(super) use leave::Ending;
 use participant::{Participant, Signal, Stage};
-pub(super) use requests::excess;
+pub(super) use requests::{MAX_METADATA, excess};
 use resume::Departures;
 pub(super) use resume::ResumeIntent;
 
@@ -347,7 +347,7 @@ impl Room {
         self.key.0 << 32 | u64::from(self.keys)
     }
 
-    fn info(&self) -> RoomInfo {
+    pub(super) fn info(&self) -> RoomInfo {
         let created_ms = translate::unix_millis(self.created_at);
         let visible = || self.participants.values().filter(|participant| !participant.grant.hidden);
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -362,6 +362,7 @@ impl Room {
             enabled_codecs: join::codecs(),
             metadata: self.settings.metadata.clone(),
             num_participants: count(visible().count()),
+            active_recording: self.participants.values().any(Participant::is_recorder),
             num_publishers: count(visible().filter(|participant| participant.is_publisher()).count()),
             ..RoomInfo::default()
         }

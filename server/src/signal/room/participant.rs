@@ -108,6 +108,10 @@ impl Participant {
         is_dependent(&self.claims, &self.grant)
     }
 
+    pub(super) fn is_recorder(&self) -> bool {
+        self.grant.recorder || self.kind() == Kind::Egress
+    }
+
     pub(super) fn is_publisher(&self) -> bool {
         self.publications.values().any(Publication::is_published)
     }

@@ -19,7 +19,7 @@ use crate::signal::translate;
 /// Before this protocol version a client takes any request response for a refusal.
 const UNDERSTANDS_OK: i32 = 15;
 const MAX_NAME: usize = 256;
-const MAX_METADATA: usize = 512 * 1024;
+pub(in crate::signal) const MAX_METADATA: usize = 512 * 1024;
 /// Keys and values together.
 const MAX_ATTRIBUTES: usize = 64 * 1024;
 
@@ -157,7 +157,7 @@ pub(in crate::signal) fn excess(claims: &Claims) -> Option<&'static str> {
 }
 
 /// The claims with what was asked for. Empty texts leave things as they are; an empty attribute is taken away.
-fn changed(request: &UpdateParticipantMetadata, claims: &Claims) -> Claims {
+pub(super) fn changed(request: &UpdateParticipantMetadata, claims: &Claims) -> Claims {
     let mut claims = claims.clone();
     if !request.name.is_empty() {
         claims.name.clone_from(&request.name);

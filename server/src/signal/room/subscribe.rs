@@ -37,11 +37,15 @@ impl Room {
                 }
                 continue;
             };
-            if let Some(participant) = self.participants.get_mut(&subscriber) {
-                participant.subscriptions.wishes.insert(track.track, subscribe);
-            }
-            self.reconcile(subscriber, track);
+            self.wish(subscriber, track, subscribe);
         }
+    }
+
+    pub(super) fn wish(&mut self, subscriber: ParticipantKey, track: TrackOwner, subscribe: bool) {
+        if let Some(participant) = self.participants.get_mut(&subscriber) {
+            participant.subscriptions.wishes.insert(track.track, subscribe);
+        }
+        self.reconcile(subscriber, track);
     }
 
     /// Pauses and resumes tracks, also those that are not subscribed to yet. The rest of the settings is about video.

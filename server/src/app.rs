@@ -21,7 +21,7 @@ use crate::config::keys::{self, Key};
 use crate::data_dir::{DataDir, Lock, LockError};
 use crate::events::{self, EventHub};
 use crate::first_run::Welcome;
-use crate::http::{self, AppState, Site};
+use crate::http::{self, AppState, Site, twirp};
 use crate::listener::{self, Gate};
 use crate::metrics::Metrics;
 use crate::port_holder::{self, Holder, Transport};
@@ -145,7 +145,8 @@ impl App {
                 webhooks,
             },
         };
-        let router = http::router(state.clone(), signal::router(rooms.clone()));
+        let livekit = signal::router(rooms.clone()).merge(twirp::router(rooms.clone()));
+        let router = http::router(state.clone(), livekit);
         let gate = Gate::new(&config.trusted_proxies);
         let metrics_router = http::metrics_router(state.metrics.clone());
         tokio::spawn(serve(metrics_listeners, metrics_router, gate.clone(), ending.subscribe()));
@@ -345,6 +346,7 @@ fn signal_config(config: &Config) -> SignalConfig {
         empty_timeout: config.rooms.empty_timeout,
         departure_timeout: config.rooms.departure_timeout,
         max_participants: config.rooms.max_participants,
+        other_rooms: config.rooms.other_rooms,
         auto_create: config.rooms.auto_create,
         development: config.dev,
         remote_unmute: config.rooms.remote_unmute,

@@ -14,6 +14,7 @@ mod openapi;
 mod reached;
 mod security;
 mod tokens;
+pub mod twirp;
 mod users;
 mod web_app;
 
@@ -21,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{StatusCode, Uri, header};
 use banter_sfu::net::MediaHandle;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -72,6 +73,13 @@ pub struct AppState {
 /// Everything this program answers to over HTTP. `signal` holds the LiveKit doors, which take access tokens in place
 /// of sessions.
 pub fn router(state: AppState, signal: Router) -> Router {
+    // Outside of the routes, since it changes which one is taken.
+    Router::new()
+        .fallback_service(routes(state, signal))
+        .layer(axum::middleware::map_request(collapse_slashes))
+}
+
+fn routes(state: AppState, signal: Router) -> Router {
     let (api, _) = api().split_for_parts();
     let signal = signal.layer(axum::middleware::from_fn_with_state(state.clone(), reached::note_client));
     let policy = security::Policy::new(state.site.public_url());
@@ -92,6 +100,24 @@ pub fn router(state: AppState, signal: Router) -> Router {
         .merge(signal)
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_failure(()))
+}
+
+/// Server SDKs that are given an address with a slash at its end ask for `//twirp/…`.
+async fn collapse_slashes(mut request: Request) -> Request {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    if !path.starts_with("//") {
+        return request;
+    }
+    let single = format!("/{}", path.trim_start_matches('/'));
+    let mut parts = request.uri().clone().into_parts();
+    // The rest of a path that was valid is valid.
+    if let Ok(path) = single.parse() {
+        parts.path_and_query = Some(path);
+    }
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
 }
 
 /// The routes under `/api`, with their description.
@@ -123,7 +149,7 @@ fn api() -> OpenApiRouter<AppState> {
 }
 
 /// A request's span. Paths are given as patterns and queries not at all: both can hold secrets.
-fn span(request: &axum::extract::Request) -> tracing::Span {
+fn span(request: &Request) -> tracing::Span {
     let route = request.extensions().get::<axum::extract::MatchedPath>().map_or("", |path| path.as_str());
     let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("");
     tracing::info_span!("http", method = %request.method(), route, agent)

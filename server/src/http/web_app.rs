@@ -23,6 +23,9 @@ pub async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if path == "api" || path.starts_with("api/") {
         return ApiError::not_found().into_response();
     }
+    if method == Method::HEAD && path.is_empty() {
+        return is_alive();
+    }
     if let Some(file) = Files::get(path) {
         return answer(path, file, &headers);
     }
@@ -34,6 +37,13 @@ pub async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
         Some(file) => answer(PAGE, file, &headers),
         None => ApiError::not_found().into_response(),
     }
+}
+
+/// LiveKit's clients ask this way, also from pages of other origins, whether the network is back.
+fn is_alive() -> Response {
+    let kind = HeaderValue::from_static(content_type(PAGE));
+    let anyone = HeaderValue::from_static("*");
+    [(header::CONTENT_TYPE, kind), (header::ACCESS_CONTROL_ALLOW_ORIGIN, anyone)].into_response()
 }
 
 fn answer(path: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {

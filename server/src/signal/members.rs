@@ -168,6 +168,7 @@ impl Rooms {
                     self.directory().admit(&member.identity, member.generation, member.from, now).await;
                 self.call(&room, move |room, now| carry_out(room, member.key, judged, now)).await;
             }
+            self.settle(&room).await;
         }
     }
 

@@ -13,9 +13,10 @@ use crate::server::text;
 async fn who_joins_another_channel_leaves_the_first() {
     let scene = Scene::new().await;
     let other = text(&scene.ada.channel(json!({ "name": "Other" })).await["id"]);
-    let mut first = scene.call(&scene.bob).await;
     let mut stream = Stream::open(&scene.ada, None).await;
     stream.expect("snapshot").await;
+    let mut first = scene.call(&scene.bob).await;
+    stream.expect("participant_joined").await;
     let _second = Call::join(&token(&scene.bob, &other).await).await.expect("a place");
     assert_eq!(first.dismissed().await, DisconnectReason::DuplicateIdentity as i32);
     let left = stream.expect("participant_left").await.data;

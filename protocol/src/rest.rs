@@ -52,7 +52,7 @@ mod moderation;
 
 pub use moderation::{
     AuditAction, AuditDetails, AuditEntry, AuditPage, Ban, BanId, CreateBan, ExcludedEvent, Member,
-    MoveRequest, ReasonRequest, UnknownAction, UpdateVoice,
+    ReasonRequest, UnknownAction, UpdateVoice,
 };
 
 text_id! {

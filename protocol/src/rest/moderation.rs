@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ChannelId, ErrorDetail, UnixMillis, User, UserId};
+use super::{ErrorDetail, UnixMillis, User, UserId};
 
 text_id! {
     /// A ban.
@@ -31,15 +31,6 @@ pub struct UpdateVoice {
     pub server_muted: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_deafened: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 500)]
-    pub reason: Option<String>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct MoveRequest {
-    /// Where to.
-    pub channel_id: ChannelId,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 500)]
     pub reason: Option<String>,
@@ -107,7 +98,6 @@ pub enum AuditAction {
     ServerUnmute,
     ServerDeafen,
     ServerUndeafen,
-    Move,
     Disconnect,
     Kick,
     Ban,
@@ -115,12 +105,11 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [AuditAction; 9] = [
+    pub const ALL: [AuditAction; 8] = [
         AuditAction::ServerMute,
         AuditAction::ServerUnmute,
         AuditAction::ServerDeafen,
         AuditAction::ServerUndeafen,
-        AuditAction::Move,
         AuditAction::Disconnect,
         AuditAction::Kick,
         AuditAction::Ban,
@@ -133,7 +122,6 @@ impl AuditAction {
             AuditAction::ServerUnmute => "server_unmute",
             AuditAction::ServerDeafen => "server_deafen",
             AuditAction::ServerUndeafen => "server_undeafen",
-            AuditAction::Move => "move",
             AuditAction::Disconnect => "disconnect",
             AuditAction::Kick => "kick",
             AuditAction::Ban => "ban",
@@ -166,12 +154,6 @@ impl FromStr for AuditAction {
 /// What an action was about, beside the person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditDetails {
-    /// The channel that the person was moved to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub channel_id: Option<ChannelId>,
-    /// Its name at that time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub channel_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ban_id: Option<BanId>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -423,13 +423,10 @@ export interface components {
          * @description Something that a moderator did.
          * @enum {string}
          */
-        AuditAction: "server_mute" | "server_unmute" | "server_deafen" | "server_undeafen" | "move" | "disconnect" | "kick" | "ban" | "unban";
+        AuditAction: "server_mute" | "server_unmute" | "server_deafen" | "server_undeafen" | "disconnect" | "kick" | "ban" | "unban";
         /** @description What an action was about, beside the person. */
         AuditDetails: {
             ban_id?: components["schemas"]["BanId"] | null;
-            channel_id?: components["schemas"]["ChannelId"] | null;
-            /** @description Its name at that time. */
-            channel_name?: string | null;
             expires_at?: components["schemas"]["UnixMillis"] | null;
             network?: string | null;
         };

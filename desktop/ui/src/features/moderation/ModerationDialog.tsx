@@ -97,9 +97,8 @@ function Log() {
 
 function Entry({ entry }: { entry: AuditEntry }) {
   const { t } = useTranslation();
-  const { network, channel_name: channel, expires_at: until } = entry.details;
+  const { network, expires_at: until } = entry.details;
   const more = [
-    channel && t("moderation.toChannel", { name: channel }),
     entry.target_name && network,
     until && t("moderation.until", { date: date(until) }),
     entry.reason,

@@ -43,7 +43,7 @@ const bans: Scene["bans"] = [
 ];
 const log: Scene["log"] = [
   entry(5, { action: "ban", target_name: "Yuki", reason: "Spam", details: { expires_at: Date.UTC(2030, 0, 1) } }),
-  entry(4, { action: "move", target_name: "Tiago", details: { channel_name: "AFK" } }),
+  entry(4, { action: "disconnect", target_name: "Tiago" }),
   entry(3, { action: "server_mute", target_name: "Sven-Åke Lindqvist-Öberg the Third", reason: "Open window" }),
   entry(2, { action: "ban", details: { network: "2001:db8:85a3:8d3::/64" } }),
   entry(1, { action: "kick", actor_id: null, actor_name: null, target_name: "Priya" }),

@@ -19,7 +19,7 @@ use crate::ambient;
 use crate::config::Config;
 use crate::config::keys::{self, Key};
 use crate::data_dir::{DataDir, Lock, LockError};
-use crate::events::{self, EventHub};
+use crate::events::{self, EventHub, Streams};
 use crate::first_run::Welcome;
 use crate::http::{self, AppState, Site, twirp};
 use crate::listener::{self, Gate};
@@ -134,6 +134,7 @@ impl App {
             channels: Channels::new(database.clone(), rooms.clone(), events.clone()),
             voice: Voice::new(database.clone(), rooms.clone(), api_keys(&config)),
             events,
+            streams: Streams::default(),
             database: database.clone(),
             site: Arc::new(Site::new(config.public_url.clone(), config.trusted_proxies.clone())),
             ending: ending_seen,

@@ -2,6 +2,7 @@
 
 mod hub;
 mod presence;
+mod streams;
 
 use std::collections::HashMap;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 pub use hub::{EventHub, EventId, Numbered, Subscription};
 pub use presence::forward;
+pub use streams::{Streams, TooManyStreams};
 
 use crate::signal::PresenceEntry;
 

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use banter_protocol::rest::{ErrorBody, ErrorCode, ErrorDetail, UnixMillis};
 
+use crate::events::TooManyStreams;
 use crate::service::Forbidden;
 use crate::service::accounts::{AccountError, ChangePasswordError, LoginError, RegisterError, SetupError};
 use crate::service::channels::{ChannelFault, CreateChannelError, DeleteChannelError, UpdateChannelError};
@@ -158,6 +159,12 @@ impl From<StoreError> for ApiError {
 impl From<Forbidden> for ApiError {
     fn from(error: Forbidden) -> Self {
         Self::new(ErrorCode::Forbidden, error)
+    }
+}
+
+impl From<TooManyStreams> for ApiError {
+    fn from(error: TooManyStreams) -> Self {
+        Self::new(ErrorCode::TooManyRequests, error)
     }
 }
 

@@ -36,6 +36,7 @@ const SESSION_CHECK: Duration = Duration::from_secs(15);
     responses(
         (status = 200, content_type = "text/event-stream", body = String, description = "The events"),
         (status = 401, body = ErrorBody, description = "`unauthorized`"),
+        (status = 429, body = ErrorBody, description = "`too_many_requests`: one person may have 16 streams"),
     ))]
 pub async fn stream(
     State(app): State<AppState>,
@@ -45,6 +46,7 @@ pub async fn stream(
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
     let last_seen: Option<EventId> =
         headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    let stream = app.streams.open(&caller.user.id)?;
     // The subscription comes before the snapshot, so that nothing can fall between the two.
     let subscription = app.events.subscribe(last_seen);
     let snapshot = match subscription.missed {
@@ -52,7 +54,10 @@ pub async fn stream(
         None => Some(SnapshotEvent { channels: app.channels.list().await? }),
     };
     let (sender, receiver) = mpsc::channel(16);
-    tokio::spawn(feed(app, caller, reached.client, subscription, snapshot, sender));
+    tokio::spawn(async move {
+        feed(app, caller, reached.client, subscription, snapshot, sender).await;
+        drop(stream);
+    });
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive))
 }

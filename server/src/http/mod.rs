@@ -33,7 +33,7 @@ use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::events::EventHub;
+use crate::events::{EventHub, Streams};
 use crate::metrics::Metrics;
 use crate::service::accounts::Accounts;
 use crate::service::channels::Channels;
@@ -62,6 +62,7 @@ pub struct AppState {
     pub voice: Voice,
     pub moderation: Moderation,
     pub events: EventHub,
+    pub streams: Streams,
     pub database: Database,
     pub site: Arc<Site>,
     /// True once the program is about to end: long answers stop.

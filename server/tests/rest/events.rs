@@ -224,3 +224,17 @@ async fn many_watchers_see_the_same_in_the_same_order() {
     }
     assert!(orders.windows(2).all(|pair| pair[0] == pair[1]), "{orders:?}");
 }
+
+#[tokio::test]
+async fn one_person_has_so_many_streams_and_another_has_their_own() {
+    let server = Server::start().await;
+    let ada = server.person("ada", "admin").await;
+    let bob = server.person("bob", "member").await;
+    let mut streams = Vec::new();
+    for _ in 0..16 {
+        streams.push(Stream::open(&bob, None).await);
+    }
+    let said = bob.get("/api/events").await.error(429, "too_many_requests");
+    assert!(text(&said["message"]).contains("16 event streams"), "{said}");
+    Stream::open(&ada, None).await.expect("snapshot").await;
+}

@@ -21,6 +21,7 @@ main() {
   install_npm_packages desktop/ui
   if [ "$purpose" = test ]; then
     install_npm_packages tests
+    install_npm_packages examples/drop-in
     install_python_packages
   fi
 }

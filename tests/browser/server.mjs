@@ -20,15 +20,15 @@ export async function accessToken(room, identity) {
   return token.toJwt();
 }
 
-/** Starts a server: answers its address, what it has printed so far, and how to stop it. */
-export async function startServer(name) {
+/** Starts a server: answers its address, what it has printed so far, and how to stop it. Without `flags` it is in development. */
+export async function startServer(name, flags = ["--dev"]) {
   const elsewhere = process.env.BANTER_TEST_SERVER_URL;
   if (elsewhere) return { url: elsewhere, isBanter: false, printed: () => "", stop: async () => {} };
 
   const folder = mkdtempSync(join(tmpdir(), "banter-test-"));
   mkdirSync(RESULTS, { recursive: true });
   const data = join(folder, "data");
-  const arguments_ = ["serve", "--dev", "--data-dir", data, "--port", "0", "--rtc-tcp-port", "0"];
+  const arguments_ = ["serve", ...flags, "--data-dir", data, "--port", "0", "--rtc-tcp-port", "0"];
   const server = spawn(PROGRAM, arguments_, { stdio: ["ignore", "pipe", "pipe"] });
   const log = createWriteStream(join(RESULTS, `server-${name}.log`));
   let printed = "";

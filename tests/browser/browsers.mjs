@@ -9,33 +9,27 @@ import { until } from "./wait.mjs";
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FIREFOX = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 
-/** Opens Chromium, whose microphone plays `voice`'s speech from a file. */
-export async function openChromium(voice) {
-  const browser = await chromium.launch({
+/** Starts Chromium; `more` are further arguments. */
+export function launchChromium(...more) {
+  return chromium.launch({
     executablePath: CHROMIUM,
     args: [
       "--no-sandbox",
       "--use-fake-ui-for-media-stream",
       "--use-fake-device-for-media-stream",
-      `--use-file-for-fake-audio-capture=${speech(voice)}`,
       "--autoplay-policy=no-user-gesture-required",
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
       "--no-first-run",
+      ...more,
     ],
-  });
-  const page = await browser.newPage();
-  const errors = collectErrors(page);
-  await page.addInitScript(installEars, { block: BLOCK, rate: RATE });
-  return new Person(voice, browser, page, errors, {
-    fill: (selector, text) => page.fill(selector, text, { timeout: 10_000 }),
   });
 }
 
-/** Opens Firefox, whose microphone is made by the page itself, since its fake device only hums. `sound` is where it plays. */
-export async function openFirefox(voice, sound) {
-  const browser = await puppeteer.launch({
+/** Starts Firefox; `sound` is where it plays. */
+export function launchFirefox(sound) {
+  return puppeteer.launch({
     browser: "firefox",
     executablePath: FIREFOX,
     env: { ...process.env, PULSE_SERVER: sound.address },
@@ -48,6 +42,22 @@ export async function openFirefox(voice, sound) {
       "media.peerconnection.ice.obfuscate_host_addresses": false,
     },
   });
+}
+
+/** Opens Chromium, whose microphone plays `voice`'s speech from a file. */
+export async function openChromium(voice) {
+  const browser = await launchChromium(`--use-file-for-fake-audio-capture=${speech(voice)}`);
+  const page = await browser.newPage();
+  const errors = collectErrors(page);
+  await page.addInitScript(installEars, { block: BLOCK, rate: RATE });
+  return new Person(voice, browser, page, errors, {
+    fill: (selector, text) => page.fill(selector, text, { timeout: 10_000 }),
+  });
+}
+
+/** Opens Firefox, whose microphone is made by the page itself, since its fake device only hums. `sound` is where it plays. */
+export async function openFirefox(voice, sound) {
+  const browser = await launchFirefox(sound);
   const page = await browser.newPage();
   const errors = collectErrors(page);
   await page.evaluateOnNewDocument(installEars, { block: BLOCK, rate: RATE });

@@ -1,20 +1,12 @@
 // livekit-client in real browsers, without our web app: what any web page that uses it can expect of the server.
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import { after, before, describe, test } from "node:test";
 import { openChromium, openFirefox } from "./browsers.mjs";
 import { assertAllHearAll, assertMuteSilences, untilSound, untilSpeechBegins } from "./hearing.mjs";
+import { servePages } from "./pages.mjs";
 import { accessToken, startServer } from "./server.mjs";
 import { startSound } from "./sound.mjs";
 import { until } from "./wait.mjs";
-
-const FILES = {
-  "/": [new URL("page/index.html", import.meta.url), "text/html"],
-  "/page.js": [new URL("page/page.js", import.meta.url), "text/javascript"],
-  "/livekit-client.js": [createRequire(import.meta.url).resolve("livekit-client"), "text/javascript"],
-};
 
 let server;
 let sound;
@@ -30,7 +22,7 @@ before(async () => {
 
 after(async () => {
   await Promise.all((people ?? []).map((person) => person.close()));
-  pages?.close();
+  pages?.stop();
   sound?.stop();
   await server?.stop();
 });
@@ -100,7 +92,7 @@ for (const [mode, singles] of Object.entries({
 }
 
 async function enter(person, room, single) {
-  await person.goto(`http://127.0.0.1:${pages.address().port}/`);
+  await person.goto(`${pages.origin}/`);
   const token = await accessToken(room, person.voice);
   await person.evaluate(([url, pass, one]) => window.voice.join(url, pass, one), [server.url, token, single]);
   await person.evaluate(() => window.voice.speak());
@@ -117,14 +109,4 @@ async function noticed(person, what, who, since, within) {
     async () => (await notices()).slice(-12),
   );
   return found[0];
-}
-
-async function servePages() {
-  const http = createServer(async (request, answer) => {
-    const [file, type] = FILES[request.url] ?? [];
-    answer.writeHead(file ? 200 : 404, { "Content-Type": type ?? "text/plain" });
-    answer.end(file && (await readFile(file)));
-  });
-  await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve));
-  return http;
 }

@@ -1,119 +1,124 @@
-// A participant on LiveKit's Node SDK. Commands come as JSON lines on standard input; what it is told and what it hears
-// leave as JSON lines on standard output, among the SDK's own log lines. `node_participant.py` is the other end.
-import { createInterface } from "node:readline";
+// Participants on LiveKit's Node SDK, any number in one process, driven over its pipes (see `lines.mjs`).
 import {
   AudioFrame,
   AudioSource,
   AudioStream,
+  ConnectionQuality,
+  ConnectionState,
+  DisconnectReason,
   dispose,
   LocalAudioTrack,
   Room,
   RoomEvent,
+  RpcError,
+  SimulateScenarioKind,
   TrackPublishOptions,
   TrackSource,
 } from "@livekit/rtc-node";
 import { AccessToken } from "livekit-server-sdk";
+import { encode, participant } from "./commands.mjs";
+import { say, serveLines } from "./lines.mjs";
 
 const RATE = 48_000;
 const FRAME = RATE / 50;
 const AMPLITUDE = 0.25;
 
-const room = new Room();
-let source;
-let track;
-let speaking = false;
+const people = new Map();
 
-const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
-const note = (what, who) => say({ kind: "notice", what, who });
+/** An access token as `livekit-server-sdk` makes it. */
+function mint({ key, secret, identity, grants }) {
+  const token = new AccessToken(key, secret, { identity, name: identity });
+  token.addGrant(grants);
+  return token.toJwt();
+}
 
-const commands = {
-  async join({ url, key, secret, room: name, identity, single }) {
-    const token = new AccessToken(key, secret, { identity, name: identity });
-    token.addGrant({ roomJoin: true, room: name });
-    await room.connect(url, await token.toJwt(), {
-      autoSubscribe: true,
-      dynacast: false,
-      singlePeerConnection: single,
-    });
-    room.localParticipant.registerRpcMethod("echo", async (call) => `${call.callerIdentity}: ${call.payload}`);
-    for (const other of room.remoteParticipants.values()) note("joined", other.identity);
-  },
+function tell(person, what, who, detail) {
+  say({ person, kind: "notice", what, who, detail });
+}
 
-  async speak({ hz }) {
-    source = new AudioSource(RATE, 1, 100);
-    track = LocalAudioTrack.createAudioTrack("microphone", source);
+function sdkOf(person) {
+  const microphones = new Set();
+  return {
+    RoomEvent,
+    RpcError,
+    microphones,
+    reasons: DisconnectReason,
+    quality: (quality) => ConnectionQuality[quality].replace("QUALITY_", "").toLowerCase(),
+    scenarios: {
+      "signal reconnect": SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT,
+      "full reconnect": SimulateScenarioKind.SIMULATE_FULL_RECONNECT,
+      "server leave": SimulateScenarioKind.SIMULATE_SERVER_LEAVE,
+      "node failure": SimulateScenarioKind.SIMULATE_NODE_FAILURE,
+      migration: SimulateScenarioKind.SIMULATE_MIGRATION,
+      "disconnect on resume": SimulateScenarioKind.SIMULATE_DISCONNECT_SIGNAL_ON_RESUME,
+      speakers: SimulateScenarioKind.SIMULATE_SPEAKER,
+    },
+    room: () => new Room(),
+    connect: (room, url, token, { single, autoSubscribe }) =>
+      room.connect(url, token, { autoSubscribe, dynacast: false, singlePeerConnection: single }),
+    isConnected: (room) => room.connectionState === ConnectionState.CONN_CONNECTED,
+    setMetadata: (me, metadata) => me.updateMetadata(metadata),
+    setName: (me, name) => me.updateName(name),
+    microphone: (hz) => new Microphone(hz, microphones),
+    listen(track, who) {
+      listen(person, track, who).catch((error) => tell(person, "deaf", who, String(error)));
+    },
+  };
+}
+
+/** Plays a sine of `hz`, or with 0 nothing at all. */
+class Microphone {
+  constructor(hz, all) {
+    Object.assign(this, { hz, all });
+    this.source = new AudioSource(RATE, 1, 100);
+    all.add(this);
+  }
+
+  async publish(me, name) {
+    const track = LocalAudioTrack.createAudioTrack(name, this.source);
     const options = new TrackPublishOptions({ source: TrackSource.SOURCE_MICROPHONE });
-    await room.localParticipant.publishTrack(track, options);
-    speaking = true;
-    play(hz).catch((error) => say({ kind: "error", error: String(error) }));
-  },
+    this.sid = (await me.publishTrack(track, options)).sid;
+    if (this.hz > 0) this.play().catch((error) => process.stderr.write(`${error}\n`));
+    return this.sid;
+  }
 
-  async hush() {
-    speaking = false;
-    await room.localParticipant.unpublishTrack(track.sid);
-  },
+  unpublish(me) {
+    return me.unpublishTrack(this.sid);
+  }
 
-  async data({ text, topic, reliable }) {
-    await room.localParticipant.publishData(new TextEncoder().encode(text), { reliable, topic });
-  },
+  stop() {
+    this.all.delete(this);
+  }
 
-  async leave() {
-    speaking = false;
-    await room.disconnect();
-  },
-};
-
-async function play(hz) {
-  const from = source;
-  for (let position = 0; speaking && source === from; position += FRAME) {
-    const samples = new Int16Array(FRAME);
-    for (let i = 0; i < FRAME; i++) {
-      samples[i] = AMPLITUDE * 32767 * Math.sin((2 * Math.PI * hz * (position + i)) / RATE);
+  async play() {
+    for (let position = 0; this.all.has(this); position += FRAME) {
+      const samples = new Int16Array(FRAME);
+      for (let i = 0; i < FRAME; i++) {
+        samples[i] = AMPLITUDE * 32767 * Math.sin((2 * Math.PI * this.hz * (position + i)) / RATE);
+      }
+      await this.source.captureFrame(new AudioFrame(samples, RATE, 1, FRAME));
     }
-    await source.captureFrame(new AudioFrame(samples, RATE, 1, FRAME));
   }
 }
 
-async function listen(remote, identity) {
-  const stream = new AudioStream(remote, { sampleRate: RATE, numChannels: 1, frameSizeMs: 20 });
+async function listen(person, track, who) {
+  const stream = new AudioStream(track, { sampleRate: RATE, numChannels: 1, frameSizeMs: 20 });
   for await (const frame of stream) {
     const { buffer, byteOffset, byteLength } = frame.data;
-    say({ kind: "heard", who: identity, pcm: Buffer.from(buffer, byteOffset, byteLength).toString("base64") });
+    say({ person, kind: "heard", who, pcm: encode(new Uint8Array(buffer, byteOffset, byteLength)) });
   }
 }
 
-room
-  .on(RoomEvent.ParticipantConnected, (other) => note("joined", other.identity))
-  .on(RoomEvent.ParticipantDisconnected, (other) => note("left", other.identity))
-  .on(RoomEvent.TrackMuted, (_, other) => note("muted", other.identity))
-  .on(RoomEvent.TrackUnmuted, (_, other) => note("unmuted", other.identity))
-  .on(RoomEvent.TrackUnpublished, (_, other) => note("unpublished", other.identity))
-  .on(RoomEvent.DataReceived, (payload, other, _, topic) => {
-    note("data", `${other?.identity} ${topic} ${new TextDecoder().decode(payload)}`);
-  })
-  .on(RoomEvent.Disconnected, (reason) => note("disconnected", String(reason)))
-  .on(RoomEvent.ActiveSpeakersChanged, (speakers) => {
-    note(
-      "speaking",
-      speakers
-        .map((speaker) => speaker.identity)
-        .sort()
-        .join(" "),
+await serveLines(async ({ person, command, ...given }) => {
+  if (command === "token") return mint(given);
+  if (!people.has(person))
+    people.set(
+      person,
+      participant(sdkOf(person), (...note) => tell(person, ...note)),
     );
-  })
-  .on(RoomEvent.TrackSubscribed, (remote, _, other) => {
-    note("subscribed", other.identity);
-    listen(remote, other.identity).catch((error) => note("deaf", `${other.identity}: ${error}`));
-  });
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const { command, ...given } = JSON.parse(line);
-  try {
-    await commands[command](given);
-    say({ kind: "done", command });
-  } catch (error) {
-    say({ kind: "error", error: `${command}: ${error?.stack ?? error}` });
-  }
-}
+  const answer = await people.get(person)[command](given);
+  if (command === "leave") people.delete(person);
+  return answer;
+});
 await dispose();
 process.exit(0);

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from livekit import rtc
@@ -26,8 +26,11 @@ class Ear:
     kept: int = 0
     total: int = 0
     """Samples received since the beginning."""
+    fed: float = 0.0
+    """When the newest came (seconds of the monotonic clock)."""
 
     def feed(self, samples: np.ndarray) -> None:
+        self.fed = time.monotonic()
         self.chunks.append(samples)
         self.kept += len(samples)
         self.total += len(samples)
@@ -56,6 +59,7 @@ class Notice:
     at: float
     what: str
     who: str
+    detail: Any = None
 
 
 @dataclass(frozen=True)
@@ -178,8 +182,8 @@ class PythonParticipant:
         self.room.on("active_speakers_changed", self._note_speakers)
         self.room.on("connection_quality_changed", self._note_quality)
 
-    def _note(self, what: str, who: str) -> None:
-        self.notices.append(Notice(time.monotonic(), what, who))
+    def _note(self, what: str, who: str, detail: Any = None) -> None:
+        self.notices.append(Notice(time.monotonic(), what, who, detail))
 
     def _note_speakers(self, speakers: list[rtc.Participant]) -> None:
         self._note("speaking", " ".join(sorted(speaker.identity for speaker in speakers)))

@@ -175,7 +175,8 @@ async def test_python_and_node_talk_to_each_other(gathering: Gathering):
     await inbox.until(1)
     assert inbox.contents() == [("node", "greeting", b"from node")]
     await alice.room.local_participant.publish_data(b"from python", topic="greeting")
-    await until_noticed(node, "data", "alice greeting from python", within=10)
+    notice = await until_noticed(node, "data", "alice", within=10)
+    assert notice.detail == {"payload": b"from python", "topic": "greeting"}
     answer = await alice.room.local_participant.perform_rpc(
         destination_identity="node", method="echo", payload="echo?", response_timeout=8
     )

@@ -3,15 +3,19 @@
 #   make run      build Banter and start it (ARGS="--port 8000" passes flags on to `banter serve`)
 #   make test     everything below that can fail, with one summary at the end
 #   make check    formatting, lints, types, and whether the generated files are up to date
+#   make compatibility   run LiveKit's clients against Banter and write docs/livekit-compatibility.md
 #   make bench    micro-benchmarks of the media path
 #   make fuzz     one minute for each decoder (FUZZ_SECONDS=3600 for longer); needs `cargo install --locked cargo-fuzz`
 
 ui := desktop/ui
 pytest := .venv/bin/python -m pytest
+# One worker for each SDK and one for the protocol: most of the time goes into waiting for clients.
+conformance_workers := -n 4 --dist loadgroup
 FUZZ_SECONDS ?= 60
 
 .PHONY: run test check bench fuzz generate
 .PHONY: setup-run setup-test check-rust check-ui check-tests check-generated test-rust test-ui test-sdk test-browser
+.PHONY: test-conformance compatibility
 
 run: setup-run
 	cargo run --release --bin banter -- serve $(ARGS)
@@ -38,6 +42,12 @@ generate:
 	mv openapi.json.new openapi.json
 	cd $(ui) && npm run --silent generate
 
+# Runs LiveKit's clients and writes down what they can do: docs/livekit-compatibility.md.
+compatibility: setup-test
+	cargo build --bin banter
+	$(pytest) server/tests/conformance $(conformance_workers)
+	.venv/bin/python server/tests/conformance/table.py
+
 # --- parts ---
 
 setup-run:
@@ -55,8 +65,8 @@ check-ui:
 
 check-tests:
 	cd tests && ../$(ui)/node_modules/.bin/biome check --error-on-warnings .
-	.venv/bin/ruff check tests
-	.venv/bin/ruff format --check tests
+	.venv/bin/ruff check tests server/tests/conformance
+	.venv/bin/ruff format --check tests server/tests/conformance
 
 check-generated: generate
 	git diff --exit-code -- openapi.json $(ui)/src/api
@@ -74,3 +84,8 @@ test-sdk:
 test-browser:
 	cargo build --bin banter
 	node --test --test-concurrency=1 --test-reporter=spec tests/browser/
+
+test-conformance:
+	cargo build --bin banter
+	$(pytest) server/tests/conformance $(conformance_workers)
+	.venv/bin/python server/tests/conformance/table.py --check

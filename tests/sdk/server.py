@@ -93,16 +93,22 @@ class Usage:
 class Banter:
     """A banter of the tests' own, on free ports of `address`; stops at the end of the `with` block.
 
-    Its data folder is `data_dir`, or an empty one that goes away with it. `settings` are environment variables.
+    Its data folder is `data_dir`, or an empty one that goes away with it. `settings` are environment variables,
+    `livekit_config` has keys of LiveKit's `config.yaml`, besides what the flags say.
     """
 
     def __init__(
-        self, address: str = "127.0.0.1", data_dir: Path | None = None, settings: dict[str, str] | None = None
+        self,
+        address: str = "127.0.0.1",
+        data_dir: Path | None = None,
+        settings: dict[str, str] | None = None,
+        livekit_config: dict | None = None,
     ) -> None:
         self._settings = settings or {}
         self._host = f"[{address}]" if ":" in address else address
         self._address = address
         self._data_dir = data_dir
+        self._livekit_config = livekit_config
 
     def __enter__(self) -> Server:
         self._folder = tempfile.TemporaryDirectory(prefix="banter-test-")
@@ -111,6 +117,10 @@ class Banter:
         command = [PROGRAM, "serve", "--dev", "--bind", self._address, "--data-dir", data_dir]
         command += ["--port", "0", "--rtc-tcp-port", "0"]
         environment = {**os.environ, **self._settings}
+        if self._livekit_config:
+            config = Path(self._folder.name) / "livekit.yaml"
+            config.write_text(json.dumps(self._livekit_config))  # JSON is YAML
+            command += ["--livekit-config", config]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         port = self._wait_for_port(data_dir / "ports.json")

@@ -15,7 +15,7 @@ use tracing::{debug, info};
 
 use super::announce::update;
 use super::leave::{Ending, REPLACES_BY_IDENTITY};
-use super::participant::Signal;
+use super::participant::{Participant, Signal};
 use super::simulate::Mishap;
 use super::{MediaCommand, Now, Room};
 
@@ -139,8 +139,17 @@ impl Room {
         let since = participant.heard_at.checked_sub(UNCERTAIN_FOR).unwrap_or(participant.heard_at);
         let departed = self.departures.since(since)?;
         // Whoever came back is in the list of participants, which takes the place of the earlier session.
-        let gone =
-            |info: &&ParticipantInfo| !replaces || self.participant_by_identity(&info.identity).is_none();
+        // Everybody is in its own list, also when hidden.
+        let visible: Vec<&Participant> = self
+            .participants
+            .iter()
+            .filter(|(other, it)| **other == key || !it.grant.hidden)
+            .map(|(_, it)| it)
+            .collect();
+        let takes_place = |other: &Participant, info: &ParticipantInfo| {
+            other.sid.as_str() == info.sid || (replaces && other.identity() == info.identity)
+        };
+        let gone = |info: &&ParticipantInfo| !visible.iter().any(|it| takes_place(it, info));
         Some(departed.filter(gone).cloned().collect())
     }
 
@@ -157,6 +166,8 @@ impl Room {
 
 impl Departures {
     pub(super) fn note(&mut self, farewell: &ParticipantInfo, now: Now) {
+        // One that hid, came back and left has left once.
+        self.entries.retain(|(_, earlier)| earlier.sid != farewell.sid);
         if self.entries.len() == MAX_DEPARTURES {
             self.forgotten = self.entries.pop_front().map(|(at, _)| at);
         }

@@ -188,6 +188,7 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
   test("a moderator's mute is silence for the others within 200 ms, and ends", async () => {
     await join(ada);
     await join(bob);
+    await hears(ada, bob);
     const decided = async (muted) => {
       await openMenu(ada, bob);
       const at = await ada.click(id("person-mute"));

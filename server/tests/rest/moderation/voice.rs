@@ -12,9 +12,10 @@ use crate::server::text;
 async fn a_server_mute_holds_at_once_and_until_it_is_lifted() {
     let scene = Scene::new().await;
     let before = token(&scene.bob, &scene.channel).await;
-    let mut call = scene.call(&scene.bob).await;
     let mut stream = Stream::open(&scene.ada, None).await;
     stream.expect("snapshot").await;
+    let mut call = scene.call(&scene.bob).await;
+    stream.expect("participant_joined").await;
 
     let member = scene.voice(json!({ "server_muted": true, "reason": "noise" })).await;
     assert_eq!((&member["server_muted"], &member["server_deafened"]), (&json!(true), &json!(false)));

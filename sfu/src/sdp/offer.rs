@@ -66,11 +66,16 @@ impl Offerer {
     }
 
     pub fn is_outdated(&self, outgoing: &[Outgoing]) -> bool {
-        let wanted: HashSet<TrackKey> = outgoing.iter().map(|track| track.track).collect();
+        let wanted: HashMap<TrackKey, Ssrc> =
+            outgoing.iter().map(|track| (track.track, track.ssrc)).collect();
         let known: HashSet<TrackKey> = self.sections.iter().filter_map(|usage| usage.track()).collect();
-        let unwanted = |usage: &Usage| matches!(usage, Usage::Sending(track, _) if !wanted.contains(track));
+        let unwanted = |usage: &Usage| match usage {
+            Usage::Sending(track, ssrc) => wanted.get(track) != Some(ssrc),
+            Usage::Idle | Usage::Released | Usage::Refused(_) => false,
+        };
         let has_room = self.sections.len() < MAX_SECTIONS - 1 || self.sections.contains(&Usage::Idle);
-        self.sections.iter().any(unwanted) || (has_room && !wanted.is_subset(&known))
+        self.sections.iter().any(unwanted)
+            || (has_room && !outgoing.iter().all(|track| known.contains(&track.track)))
     }
 
     pub fn create_offer(
@@ -114,8 +119,10 @@ impl Offerer {
         let mut placed = HashSet::new();
         for usage in &mut self.sections {
             *usage = match *usage {
-                Usage::Sending(track, _) => match wanted.get(&track) {
-                    Some(outgoing) if placed.insert(track) => Usage::Sending(track, outgoing.ssrc),
+                // Another source means that the track was given up and is wanted again: a client announces it only in
+                // a section that was not open for it.
+                Usage::Sending(track, ssrc) => match wanted.get(&track) {
+                    Some(outgoing) if outgoing.ssrc == ssrc && placed.insert(track) => *usage,
                     _ => Usage::Released,
                 },
                 Usage::Refused(track) => {

@@ -99,6 +99,19 @@ fn a_section_that_the_client_leaves_inactive_sends_nothing_but_stays_the_tracks(
 }
 
 #[test]
+fn a_track_that_is_given_up_and_wanted_again_gets_another_section() {
+    let mut negotiation = Negotiation::offerer();
+    negotiation.create_offer(&local(), &outgoings(&[1, 2])).unwrap();
+    negotiation.handle_answer(SUBSCRIBER[0].answers[1]).unwrap();
+    let again = [Outgoing { ssrc: ssrc(77), ..outgoing(1) }, outgoing(2)];
+    assert!(negotiation.is_outdated(&again));
+    let offered = negotiation.create_offer(&local(), &again).unwrap();
+    let (_, sections) = sections(&offered.sdp);
+    let carries = |index: usize| sections[index].has("sendonly");
+    assert!(!carries(1) && carries(2) && carries(3), "{}", offered.sdp);
+}
+
+#[test]
 fn a_section_that_the_client_refuses_is_never_offered_again() {
     let Answers { answers, .. } = &SUBSCRIBER[0];
     let mut negotiation = Negotiation::offerer();

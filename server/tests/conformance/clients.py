@@ -198,12 +198,11 @@ class PythonClient(PythonParticipant):
         on("participant_metadata_changed", lambda who, _, now: note("metadata", who.identity, now))
         on("participant_name_changed", lambda who, _, name: note("name", who.identity, name))
         on("participant_attributes_changed", lambda changed, who: note("attributes", who.identity, dict(changed)))
-        on(
-            "connection_quality_changed",
-            lambda who, quality: note("quality", who.identity, quality.name.removeprefix("QUALITY_").lower()),
-        )
         on("transcription_received", self._note_transcription)
         on("data_received", self._note_data)
+
+    def _note_quality(self, who: rtc.Participant, quality: rtc.ConnectionQuality) -> None:
+        self._note("quality", who.identity, quality.name.removeprefix("QUALITY_").lower())
 
     def _note_data(self, packet: rtc.DataPacket) -> None:
         who = packet.participant.identity if packet.participant else ""

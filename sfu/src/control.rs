@@ -17,6 +17,10 @@ use crate::{ParticipantKey, RoomKey, Ssrc, TrackKey};
 
 /// How long changes are gathered before the client is asked to negotiate: a join brings several at once.
 const NEGOTIATION_DELAY: Duration = Duration::from_millis(10);
+/// The same where the client has negotiated just now, counted from then on. When everybody comes back to a call at once,
+/// each arrival would have each other client negotiate: with ten people that is ninety times within a second, and a
+/// description takes a client longer than anything else that it does.
+const NEGOTIATION_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Sfu {
     /// Opens a room. One that is open stays as it is.
@@ -56,6 +60,7 @@ impl Sfu {
             publications: Vec::new(),
             wants: Vec::new(),
             negotiate_at: None,
+            negotiated_at: None,
             sections_asked: None,
             level: 0.0,
             rating: Rating::default(),
@@ -189,7 +194,8 @@ impl Sfu {
     pub(crate) fn negotiate_soon(&mut self, index: usize, now: Instant) {
         let participant = &mut self.participants[index];
         if participant.negotiate_at.is_none() {
-            let at = now + NEGOTIATION_DELAY;
+            let soon = now + NEGOTIATION_DELAY;
+            let at = participant.negotiated_at.map_or(soon, |last| soon.max(last + NEGOTIATION_INTERVAL));
             participant.negotiate_at = Some(at);
             self.wheel.schedule(at, Timer::Negotiation(index));
         }

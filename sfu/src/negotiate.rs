@@ -110,7 +110,7 @@ impl Sfu {
         }
         participant.negotiate_at = None;
         match participant.mode {
-            ConnectionMode::Single => self.ask_for_offer(index),
+            ConnectionMode::Single => self.ask_for_offer(index, now),
             ConnectionMode::Dual => self.make_offer(index, now),
         }
     }
@@ -146,7 +146,7 @@ impl Sfu {
         LocalDescription { ice_ufrag: ufrag, ice_pwd: pwd, ..self.connections[connection].local.clone() }
     }
 
-    fn ask_for_offer(&mut self, index: usize) {
+    fn ask_for_offer(&mut self, index: usize, now: Instant) {
         let connection = self.participants[index].publisher;
         if self.connections[connection].failed {
             return;
@@ -158,12 +158,13 @@ impl Sfu {
             return;
         }
         let missing = negotiation.missing_sections(&outgoing);
-        let Participant { key, room, sections_asked, .. } = &mut self.participants[index];
+        let Participant { key, room, sections_asked, negotiated_at, .. } = &mut self.participants[index];
         let asked = sections_asked.unwrap_or(0);
         if sections_asked.is_some() && missing <= asked {
             return;
         }
         *sections_asked = Some(missing.max(asked));
+        *negotiated_at = Some(now);
         let audio = missing.saturating_sub(asked);
         self.events.push_back((*room, Event::SectionsRequired { participant: *key, audio }));
     }
@@ -185,7 +186,8 @@ impl Sfu {
         }
         // An offer that is still out is followed by the next one when its answer comes.
         let Ok(offered) = peer.negotiation.create_offer(&peer.local, &outgoing) else { return };
-        let Participant { key, room, .. } = self.participants[index];
+        let Participant { key, room, ref mut negotiated_at, .. } = self.participants[index];
+        *negotiated_at = Some(now);
         let event = Event::SubscriberOffer { participant: key, sdp: offered.sdp, sending: offered.sending };
         self.events.push_back((room, event));
         self.contain(connection, |sfu| sfu.drive(connection, now));

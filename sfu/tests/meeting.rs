@@ -47,6 +47,27 @@ fn a_stream_names_its_section_until_the_listener_reports_on_it() {
 }
 
 #[test]
+fn a_client_negotiates_once_for_all_who_come_at_about_the_same_time() {
+    for mode in [Single, Dual] {
+        let mut meeting = Meeting::new(Net::seeded(23));
+        let listener = meeting.join(ROOM, mode);
+        settle(&mut meeting);
+        let before = meeting.negotiations(listener);
+        let mut crowd = Vec::new();
+        for _ in 0..20 {
+            crowd.push(meeting.join_speaking(ROOM, Single));
+            meeting.run_for(Duration::from_millis(25));
+        }
+        let all_heard = |meeting: &Meeting| crowd.iter().all(|one| meeting.heard(listener, *one).packets > 0);
+        assert!(meeting.run_until(PATIENCE, all_heard), "{mode:?}");
+        // Half a second of arrivals: one negotiation for the first, and one for each fifth of a second after it.
+        let negotiations = meeting.negotiations(listener) - before;
+        assert!((2..=5).contains(&negotiations), "{mode:?}: {negotiations}");
+        assert_sound(&meeting);
+    }
+}
+
+#[test]
 fn an_hour_of_conversation_loses_nothing_and_drifts_nowhere() {
     let mut meeting = Meeting::new(Net::seeded(2));
     let (alice, bob) = (meeting.join_speaking(ROOM, Single), meeting.join_speaking(ROOM, Dual));

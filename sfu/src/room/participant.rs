@@ -25,6 +25,8 @@ pub(crate) struct Participant {
     pub(crate) wants: Vec<TrackKey>,
     /// When to ask the client for an offer (single) or to make one (dual).
     pub(crate) negotiate_at: Option<Instant>,
+    /// When the client was last asked to negotiate, or given an offer.
+    pub(crate) negotiated_at: Option<Instant>,
     /// Receiving sections asked for since the client's latest offer; `None` when not even an offer was asked for.
     pub(crate) sections_asked: Option<u32>,
     /// Its level in the speaker list as last told, in published steps.

@@ -32,6 +32,7 @@ pub struct Meeting {
     next_key: u64,
     red: bool,
     failures: Vec<(ParticipantKey, FailReason)>,
+    negotiations: Vec<ParticipantKey>,
     reaches: Vec<(ParticipantKey, PeerConnection, Reach)>,
     subscribed: Vec<(TrackKey, ParticipantKey)>,
     /// Who is speaking, as the speaker lists have it.
@@ -81,6 +82,7 @@ impl Meeting {
             red: false,
             failures: Vec::new(),
             reaches: Vec::new(),
+            negotiations: Vec::new(),
             subscribed: Vec::new(),
             speaking: BTreeMap::new(),
             qualities: Vec::new(),
@@ -296,6 +298,11 @@ impl Meeting {
         self.people[&participant].track.expect("somebody who speaks")
     }
 
+    /// How often the SFU has asked a client to negotiate, or made it an offer.
+    pub fn negotiations(&self, participant: ParticipantKey) -> usize {
+        self.negotiations.iter().filter(|other| **other == participant).count()
+    }
+
     /// What `listener` has heard of `speaker`.
     pub fn heard(&self, listener: ParticipantKey, speaker: ParticipantKey) -> Hearing {
         self.peer(listener).heard(self.track(speaker))
@@ -377,6 +384,7 @@ impl Meeting {
     fn follow(&mut self, event: Event) {
         match event {
             Event::SectionsRequired { participant, audio } => {
+                self.negotiations.push(participant);
                 if let Some(person) = self.reachable(participant) {
                     assert_eq!(person.mode, ConnectionMode::Single, "only one connection is asked to offer");
                     self.world.act(person.node, |member, _| member.peer_mut().add_hearing(audio));
@@ -384,6 +392,7 @@ impl Meeting {
                 }
             }
             Event::SubscriberOffer { participant, sdp, .. } => {
+                self.negotiations.push(participant);
                 if let Some(person) = self.reachable(participant) {
                     assert_eq!(person.mode, ConnectionMode::Dual, "only a second connection is offered");
                     let answer =

@@ -1,4 +1,5 @@
-// Participants on LiveKit's Node SDK, any number in one process, driven over its pipes (see `lines.mjs`).
+// Participants on LiveKit's Node SDK, any number in one process, driven over its pipes (see `lines.mjs`). The argument says
+// in chunks of how many milliseconds they hear.
 import {
   AudioFrame,
   AudioSource,
@@ -21,6 +22,7 @@ import { say, serveLines } from "./lines.mjs";
 
 const RATE = 48_000;
 const FRAME = RATE / 50;
+const CHUNK_MS = Number(process.argv[2] ?? 20);
 const AMPLITUDE = 0.25;
 
 const people = new Map();
@@ -102,7 +104,7 @@ class Microphone {
 }
 
 async function listen(person, track, who) {
-  const stream = new AudioStream(track, { sampleRate: RATE, numChannels: 1, frameSizeMs: 20 });
+  const stream = new AudioStream(track, { sampleRate: RATE, numChannels: 1, frameSizeMs: CHUNK_MS });
   for await (const frame of stream) {
     const { buffer, byteOffset, byteLength } = frame.data;
     say({ person, kind: "heard", who, pcm: encode(new Uint8Array(buffer, byteOffset, byteLength)) });

@@ -16,6 +16,8 @@ from tone import RATE, WINDOW, Tone, level_db, rms, strongest
 AMPLITUDE = 0.25
 FRAME = RATE // 100
 """Ten milliseconds: without a queue the SDK takes nothing else."""
+CHUNK_MS = 20
+"""Of sound that is heard. Larger ones cost less where many hear many."""
 
 
 @dataclass
@@ -100,9 +102,10 @@ class Participant(Protocol):
 class PythonParticipant:
     """A participant that runs on the Python SDK."""
 
-    def __init__(self, identity: str, listening: bool = True) -> None:
+    def __init__(self, identity: str, listening: bool = True, chunk_ms: int = CHUNK_MS) -> None:
         self.identity = identity
         self.listening = listening
+        self.chunk_ms = chunk_ms
         self.ears: dict[str, Ear] = {}
         self.notices: list[Notice] = []
         self.room = rtc.Room()
@@ -123,12 +126,13 @@ class PythonParticipant:
         single: bool = True,
         token: str | None = None,
         listening: bool = True,
+        chunk_ms: int = CHUNK_MS,
     ):
         """Enters `room`; `single` chooses one peer connection or two.
 
-        Without `listening` it receives all the same, but nothing is kept of the sound.
+        Without `listening` it receives all the same, but nothing is kept of the sound. What it hears comes in chunks.
         """
-        participant = cls(identity, listening)
+        participant = cls(identity, listening, chunk_ms)
         options = rtc.RoomOptions(single_peer_connection=single)
         await participant.room.connect(server.ws_url, token or server.token(room, identity), options)
         return participant
@@ -178,6 +182,7 @@ class PythonParticipant:
         self.room.on("track_unmuted", lambda other, _: self._note("unmuted", other.identity))
         self.room.on("track_unpublished", lambda _, other: self._note("unpublished", other.identity))
         self.room.on("disconnected", lambda reason: self._note("disconnected", rtc.DisconnectReason.Name(reason)))
+        self.room.on("reconnected", lambda: self._note("reconnected", self.identity))
         self.room.on("track_subscribed", self._listen)
         self.room.on("active_speakers_changed", self._note_speakers)
         self.room.on("connection_quality_changed", self._note_quality)
@@ -196,7 +201,7 @@ class PythonParticipant:
         if not self.listening:
             return
         ear = self.ears[other.identity] = Ear()
-        self._start(_hear(track, ear))
+        self._start(_hear(track, ear, self.chunk_ms))
 
     def _start(self, work) -> asyncio.Task:
         task = asyncio.ensure_future(work)
@@ -222,8 +227,8 @@ async def _play(source: rtc.AudioSource, hz: float, flowing: asyncio.Event, queu
         await source.aclose()
 
 
-async def _hear(track: rtc.Track, ear: Ear) -> None:
-    stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=20)
+async def _hear(track: rtc.Track, ear: Ear, chunk_ms: int) -> None:
+    stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=chunk_ms)
     try:
         async for event in stream:
             ear.feed(np.frombuffer(event.frame.data, dtype=np.int16) / 32768)

@@ -47,7 +47,7 @@ class Host:
     async def stop(self) -> None:
         if self.process.returncode is None:
             self.process.stdin.close()
-            await asyncio.wait_for(self.process.wait(), 15)
+        await asyncio.wait_for(self.process.wait(), 15)
         await self._reading
 
     async def _read(self) -> None:

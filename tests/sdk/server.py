@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -94,7 +95,8 @@ class Banter:
     """A banter of the tests' own, on free ports of `address`; stops at the end of the `with` block.
 
     Its data folder is `data_dir`, or an empty one that goes away with it. `settings` are environment variables,
-    `livekit_config` has keys of LiveKit's `config.yaml`, besides what the flags say.
+    `livekit_config` has keys of LiveKit's `config.yaml`, besides what the flags say. `port` is a free one where none is
+    given, and `prefix` comes before the command.
     """
 
     def __init__(
@@ -103,19 +105,23 @@ class Banter:
         data_dir: Path | None = None,
         settings: dict[str, str] | None = None,
         livekit_config: dict | None = None,
+        port: int = 0,
+        prefix: Sequence[str] = (),
     ) -> None:
         self._settings = settings or {}
         self._host = f"[{address}]" if ":" in address else address
         self._address = address
         self._data_dir = data_dir
         self._livekit_config = livekit_config
+        self._port = port
+        self._prefix = prefix
 
     def __enter__(self) -> Server:
         self._folder = tempfile.TemporaryDirectory(prefix="banter-test-")
         data_dir = self._data_dir or Path(self._folder.name) / "data"
         self._log = Path(self._folder.name) / "log"
-        command = [PROGRAM, "serve", "--dev", "--bind", self._address, "--data-dir", data_dir]
-        command += ["--port", "0", "--rtc-tcp-port", "0"]
+        command = [*self._prefix, PROGRAM, "serve", "--dev", "--bind", self._address, "--data-dir", data_dir]
+        command += ["--port", str(self._port), "--rtc-tcp-port", "0"]
         environment = {**os.environ, **self._settings}
         if self._livekit_config:
             config = Path(self._folder.name) / "livekit.yaml"
@@ -130,7 +136,15 @@ class Banter:
         """Asks it to stop, as a supervisor does."""
         self._process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """Ends it without a chance to say so to anybody."""
+        self._process.kill()
+        self._process.wait()
+
     def __exit__(self, *_) -> None:
+        if self._process.poll() == -signal.SIGKILL:
+            self._folder.cleanup()
+            return
         self.terminate()
         try:
             status = self._process.wait(timeout=10)

@@ -13,7 +13,7 @@ use super::{
     Answered, Incoming, LocalDescription, Outgoing, Peer, ReceiveSection, RemoteTransport, SdpError,
     SendSection, Setup,
 };
-use crate::{Mid, TrackKey};
+use crate::{Mid, Ssrc, TrackKey};
 
 #[derive(Debug, Default)]
 pub(super) struct Answerer {
@@ -44,7 +44,7 @@ enum Usage {
     Idle,
     /// As `Idle`, but a track was taken off it by the last answer.
     Released,
-    Sending(TrackKey),
+    Sending(TrackKey, Ssrc),
     /// The peer sends; its track may not have been announced yet.
     Receiving(Option<TrackKey>),
 }
@@ -57,15 +57,16 @@ impl Answerer {
     pub fn missing_sections(&self, outgoing: &[Outgoing]) -> u32 {
         let wanted: HashSet<TrackKey> = outgoing.iter().map(|track| track.track).collect();
         let usable =
-            |section: &&Section| matches!(section.usage, Usage::Idle | Usage::Released | Usage::Sending(_));
+            |section: &&Section| matches!(section.usage, Usage::Idle | Usage::Released | Usage::Sending(..));
         let usable = self.sections.iter().filter(usable).count();
         u32::try_from(wanted.len().saturating_sub(usable)).unwrap_or(u32::MAX)
     }
 
     pub fn is_outdated(&self, outgoing: &[Outgoing]) -> bool {
-        let wanted: HashSet<TrackKey> = outgoing.iter().map(|track| track.track).collect();
+        let wanted: HashSet<(TrackKey, Ssrc)> =
+            outgoing.iter().map(|track| (track.track, track.ssrc)).collect();
         let sent = |section: &Section| match section.usage {
-            Usage::Sending(track) => Some(track),
+            Usage::Sending(track, ssrc) => Some((track, ssrc)),
             Usage::Closed | Usage::Idle | Usage::Released | Usage::Receiving(_) => None,
         };
         wanted != self.sections.iter().filter_map(sent).collect()
@@ -101,7 +102,7 @@ impl Answerer {
             remote,
             ice_restart,
             receiving: self.receiving(incoming),
-            sending: self.sending(outgoing),
+            sending: self.sending(),
             dropped,
             unplaced,
             needs_reoffer,
@@ -148,7 +149,7 @@ impl Answerer {
                 (Content::Audio(audio), _) if audio.direction == Direction::Inactive || peer_sent => {
                     Usage::Closed
                 }
-                (Content::Audio(_), Some(Usage::Sending(track))) => Usage::Sending(track),
+                (Content::Audio(_), Some(sending @ Usage::Sending(..))) => sending,
                 // A client that restarts ICE may have dropped the last answer, so that it still believes in the track.
                 (Content::Audio(_), Some(Usage::Released)) if ice_restart => Usage::Released,
                 (Content::Audio(_), _) => Usage::Idle,
@@ -166,13 +167,12 @@ impl Answerer {
         self.sections.iter().filter_map(section).collect()
     }
 
-    fn sending(&self, outgoing: &[Outgoing]) -> Vec<SendSection> {
-        let tracks: HashMap<TrackKey, &Outgoing> = outgoing.iter().map(|t| (t.track, t)).collect();
+    fn sending(&self) -> Vec<SendSection> {
         let section = |section: &Section| match (section.usage, &section.content) {
-            (Usage::Sending(track), Content::Audio(audio)) => Some(SendSection {
+            (Usage::Sending(track, ssrc), Content::Audio(audio)) => Some(SendSection {
                 mid: section.mid.clone(),
                 track,
-                ssrc: tracks.get(&track)?.ssrc,
+                ssrc,
                 opus: audio.opus,
                 red: audio.red,
                 mid_ext: audio.mid_ext,
@@ -211,7 +211,7 @@ impl Answerer {
                     let track = track.and_then(|track| incoming.get(&track).copied());
                     printer.receiving(protocol, mid, audio, track);
                 }
-                (Content::Audio(audio), Usage::Sending(track)) => {
+                (Content::Audio(audio), Usage::Sending(track, _)) => {
                     printer.sending(protocol, mid, audio, outgoing[&track]);
                 }
                 (Content::Audio(audio), Usage::Closed | Usage::Idle | Usage::Released) => {
@@ -234,7 +234,7 @@ impl Section {
     fn received_track(&self) -> Option<TrackKey> {
         match self.usage {
             Usage::Receiving(track) => track,
-            Usage::Closed | Usage::Idle | Usage::Released | Usage::Sending(_) => None,
+            Usage::Closed | Usage::Idle | Usage::Released | Usage::Sending(..) => None,
         }
     }
 
@@ -270,7 +270,7 @@ fn bind_incoming(sections: &mut [Section], before: &[Section], incoming: &[Incom
     for (section, exact) in sections.iter_mut().zip(exact).filter(|(section, _)| receives(section)) {
         let mut kept = |usage| match usage {
             Usage::Receiving(track) => track.filter(|t| announced.contains(t) && placed.insert(*t)),
-            Usage::Closed | Usage::Idle | Usage::Released | Usage::Sending(_) => None,
+            Usage::Closed | Usage::Idle | Usage::Released | Usage::Sending(..) => None,
         };
         section.usage = Usage::Receiving(exact.or_else(|| kept(section.usage)));
     }
@@ -291,21 +291,25 @@ fn bind_incoming(sections: &mut [Section], before: &[Section], incoming: &[Incom
 /// Gives each outgoing track a section. Returns how many need a further section, and whether some only need that a
 /// section freed here is offered once more.
 fn bind_outgoing(sections: &mut [Section], outgoing: &[Outgoing]) -> (u32, bool) {
-    let wanted: HashSet<TrackKey> = outgoing.iter().map(|track| track.track).collect();
+    let wanted: HashMap<TrackKey, Ssrc> = outgoing.iter().map(|track| (track.track, track.ssrc)).collect();
     let mut placed = HashSet::new();
+    let mut returning = 0;
     for section in sections.iter_mut() {
-        if let Usage::Sending(track) = section.usage
-            && !(wanted.contains(&track) && placed.insert(track))
-        {
+        let Usage::Sending(track, ssrc) = section.usage else { continue };
+        let source = wanted.get(&track).copied().filter(|_| placed.insert(track));
+        if source != Some(ssrc) {
             section.usage = Usage::Released;
+            // Another source means that the track was given up and is wanted again. A client announces it only once it
+            // has seen it go, so it comes back with the next offer.
+            returning += usize::from(source.is_some());
         }
     }
-    let mut waiting = outgoing.iter().map(|track| track.track).filter(|track| placed.insert(*track));
+    let mut waiting = outgoing.iter().filter(|track| placed.insert(track.track));
     for section in sections.iter_mut().filter(|section| section.usage == Usage::Idle) {
-        let Some(track) = waiting.next() else { break };
-        section.usage = Usage::Sending(track);
+        let Some(Outgoing { track, ssrc, .. }) = waiting.next() else { break };
+        section.usage = Usage::Sending(*track, *ssrc);
     }
-    let waiting = waiting.count();
+    let waiting = waiting.count() + returning;
     let released = sections.iter().filter(|section| section.usage == Usage::Released).count();
     let unplaced = u32::try_from(waiting.saturating_sub(released)).unwrap_or(u32::MAX);
     (unplaced, waiting > 0 && released > 0)

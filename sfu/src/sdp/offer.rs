@@ -28,6 +28,12 @@ const AUDIO: Audio = Audio {
     ssrcs: Vec::new(),
 };
 
+/// With so many sections a track may come back in one in which it has been: descriptions should not grow for ever where
+/// somebody is turned off and on again.
+const FRESH_SECTIONS: usize = 128;
+/// Tracks that a section remembers to have carried.
+const REMEMBERED: usize = 64;
+
 #[derive(Debug, Default)]
 pub(super) struct Offerer {
     origin: Origin,
@@ -35,19 +41,38 @@ pub(super) struct Offerer {
     /// The part in the DTLS handshake that the peer chose, for the life of the connection.
     peer_setup: Option<Setup>,
     /// Audio sections; the one at index n has mid n + 1.
-    sections: Vec<Usage>,
+    sections: Vec<Section>,
     outstanding: bool,
 }
 
+#[derive(Debug, Default)]
+struct Section {
+    usage: Usage,
+    /// What it carries or has carried. With two connections, clients on LiveKit's Rust core announce a track once per
+    /// section and never again in the same one, so one that comes back needs a section in which it has not been.
+    carried: Vec<TrackKey>,
+}
+
 /// What an audio section of ours is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Usage {
+    #[default]
     Idle,
     /// A track was taken off it in the outstanding offer.
     Released,
     Sending(TrackKey, Ssrc),
     /// The peer refused it for good, perhaps with a track, which is then not offered again and again.
     Refused(Option<TrackKey>),
+}
+
+impl Section {
+    fn carry(&mut self, track: TrackKey, ssrc: Ssrc) {
+        self.usage = Usage::Sending(track, ssrc);
+        if self.carried.len() == REMEMBERED {
+            self.carried.remove(0);
+        }
+        self.carried.push(track);
+    }
 }
 
 impl Usage {
@@ -68,12 +93,13 @@ impl Offerer {
     pub fn is_outdated(&self, outgoing: &[Outgoing]) -> bool {
         let wanted: HashMap<TrackKey, Ssrc> =
             outgoing.iter().map(|track| (track.track, track.ssrc)).collect();
-        let known: HashSet<TrackKey> = self.sections.iter().filter_map(|usage| usage.track()).collect();
-        let unwanted = |usage: &Usage| match usage {
-            Usage::Sending(track, ssrc) => wanted.get(track) != Some(ssrc),
+        let known: HashSet<TrackKey> = self.sections.iter().filter_map(|s| s.usage.track()).collect();
+        let unwanted = |section: &Section| match section.usage {
+            Usage::Sending(track, ssrc) => wanted.get(&track) != Some(&ssrc),
             Usage::Idle | Usage::Released | Usage::Refused(_) => false,
         };
-        let has_room = self.sections.len() < MAX_SECTIONS - 1 || self.sections.contains(&Usage::Idle);
+        let is_idle = |section: &Section| section.usage == Usage::Idle;
+        let has_room = self.sections.len() < MAX_SECTIONS - 1 || self.sections.iter().any(is_idle);
         self.sections.iter().any(unwanted)
             || (has_room && !outgoing.iter().all(|track| known.contains(&track.track)))
     }
@@ -117,12 +143,12 @@ impl Offerer {
     fn place(&mut self, outgoing: &[Outgoing]) -> u32 {
         let wanted: HashMap<TrackKey, &Outgoing> = outgoing.iter().map(|t| (t.track, t)).collect();
         let mut placed = HashSet::new();
-        for usage in &mut self.sections {
+        for Section { usage, .. } in &mut self.sections {
             *usage = match *usage {
-                // Another source means that the track was given up and is wanted again: a client announces it only in
-                // a section that was not open for it.
+                // Another source means that the track was given up and is wanted again. A client announces it only once
+                // it has seen it go, so it comes back with the next offer.
                 Usage::Sending(track, ssrc) => match wanted.get(&track) {
-                    Some(outgoing) if outgoing.ssrc == ssrc && placed.insert(track) => *usage,
+                    Some(outgoing) if placed.insert(track) && outgoing.ssrc == ssrc => *usage,
                     _ => Usage::Released,
                 },
                 Usage::Refused(track) => {
@@ -132,19 +158,35 @@ impl Offerer {
                 Usage::Idle | Usage::Released => *usage,
             };
         }
-        let mut waiting = outgoing.iter().filter(|track| placed.insert(track.track));
-        for usage in self.sections.iter_mut().filter(|usage| **usage == Usage::Idle) {
-            let Some(track) = waiting.next() else { break };
-            *usage = Usage::Sending(track.track, track.ssrc);
+        let waiting: Vec<TrackKey> =
+            outgoing.iter().map(|track| track.track).filter(|track| placed.insert(*track)).collect();
+        let mut without = 0;
+        for track in waiting {
+            match self.section_for(track) {
+                Some(section) => section.carry(track, wanted[&track].ssrc),
+                None => without += 1,
+            }
         }
-        let room = MAX_SECTIONS - 1 - self.sections.len();
-        self.sections.extend(waiting.by_ref().take(room).map(|t| Usage::Sending(t.track, t.ssrc)));
-        u32::try_from(waiting.count()).unwrap_or(u32::MAX)
+        without
+    }
+
+    /// An idle section in which the track has not been, or a new one at the end.
+    fn section_for(&mut self, track: TrackKey) -> Option<&mut Section> {
+        let is_idle = |section: &Section| section.usage == Usage::Idle;
+        let is_fresh = |section: &Section| is_idle(section) && !section.carried.contains(&track);
+        let fresh = self.sections.iter().position(is_fresh);
+        let any = || self.sections.iter().position(is_idle).filter(|_| self.sections.len() >= FRESH_SECTIONS);
+        let new = || (self.sections.len() < MAX_SECTIONS - 1).then_some(self.sections.len());
+        let index = fresh.or_else(any).or_else(new)?;
+        if index == self.sections.len() {
+            self.sections.push(Section::default());
+        }
+        Some(&mut self.sections[index])
     }
 
     fn planned(&self) -> Vec<(Mid, TrackKey)> {
-        let sending = |(index, usage): (usize, &Usage)| match usage {
-            Usage::Sending(track, _) => Some((mid(index), *track)),
+        let sending = |(index, section): (usize, &Section)| match section.usage {
+            Usage::Sending(track, _) => Some((mid(index), track)),
             Usage::Idle | Usage::Released | Usage::Refused(_) => None,
         };
         self.sections.iter().enumerate().filter_map(sending).collect()
@@ -154,13 +196,17 @@ impl Offerer {
         let outgoing: HashMap<TrackKey, &Outgoing> =
             outgoing.iter().map(|track| (track.track, track)).collect();
         let mids: Vec<String> = (0..self.sections.len()).map(|index| mid(index).0).collect();
-        let open = self.sections.iter().zip(&mids).filter(|(usage, _)| !matches!(usage, Usage::Refused(_)));
+        let open = self
+            .sections
+            .iter()
+            .zip(&mids)
+            .filter(|(section, _)| !matches!(section.usage, Usage::Refused(_)));
         let bundle: Vec<&str> = std::iter::once(DATA_MID).chain(open.map(|(_, mid)| mid.as_str())).collect();
         let mut printer = Printer::begin(&mut self.origin, local, Role::Open, Some(&bundle));
         printer.data("UDP/DTLS/SCTP", DATA_MID);
-        for (usage, mid) in self.sections.iter().zip(&mids) {
-            match usage {
-                Usage::Sending(track, _) => printer.sending(PROTOCOL, mid, &AUDIO, outgoing[track]),
+        for (section, mid) in self.sections.iter().zip(&mids) {
+            match section.usage {
+                Usage::Sending(track, _) => printer.sending(PROTOCOL, mid, &AUDIO, outgoing[&track]),
                 Usage::Idle | Usage::Released => printer.idle(PROTOCOL, mid, &AUDIO),
                 Usage::Refused(_) => printer.refused("audio", PROTOCOL, "111", mid),
             }
@@ -188,7 +234,7 @@ impl Offerer {
     /// Takes over what the answer says of each section.
     fn settle(&mut self, answer: &Description<'_>, bundle: &Bundle) -> (Vec<SendSection>, Vec<TrackKey>) {
         let (mut sending, mut refused) = (Vec::new(), Vec::new());
-        for (index, usage) in self.sections.iter_mut().enumerate() {
+        for (index, Section { usage, .. }) in self.sections.iter_mut().enumerate() {
             let Content::Audio(audio) = section::content(answer, bundle, index + 1) else {
                 let track = usage.track();
                 refused.extend(track.filter(|_| !matches!(usage, Usage::Refused(_))));

@@ -5,7 +5,7 @@ use banter_sfu::{PayloadType, TrackKey};
 
 use crate::recorded::{DUAL, SINGLE, Session};
 use crate::text::{Section, bundle, sections};
-use crate::{incoming, local, outgoing, outgoings};
+use crate::{incoming, local, outgoing, outgoings, ssrc};
 
 #[test]
 fn sections_that_nobody_uses_are_inactive_and_the_tag_is_not_rejected() {
@@ -58,6 +58,22 @@ fn a_session_publishes_unpublishes_and_publishes_again() {
         assert_eq!(again.track, TrackKey(2), "{client}");
         assert_ne!(again.mid, section.mid, "{client}");
         assert!(republished.dropped.is_empty(), "{client}");
+    }
+}
+
+#[test]
+fn a_track_that_is_given_up_and_wanted_again_goes_before_it_comes_back() {
+    for Session { client, offers, .. } in &SINGLE {
+        let mut negotiation = Negotiation::answerer();
+        answer(&mut negotiation, offers[0], &[], &[outgoing(7)]);
+        let again = [Outgoing { ssrc: ssrc(77), ..outgoing(7) }];
+        assert!(negotiation.is_outdated(&again), "{client}");
+        let gone = answer(&mut negotiation, offers[0], &[], &again);
+        assert!(gone.sending.is_empty() && gone.needs_reoffer, "{client}");
+        assert_eq!(gone.unplaced, 0, "{client}");
+        let back = answer(&mut negotiation, offers[0], &[], &again);
+        assert_eq!(back.sending.iter().map(|sent| sent.ssrc).collect::<Vec<_>>(), [ssrc(77)], "{client}");
+        assert!(!negotiation.is_outdated(&again), "{client}");
     }
 }
 

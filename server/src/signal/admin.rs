@@ -131,7 +131,8 @@ impl Rooms {
     }
 
     /// Moves a participant into another room, which is opened if need be: its client is given a token for it and
-    /// connects anew by itself. What keeps it out of there is found before it leaves.
+    /// connects anew by itself. What keeps it out of there is found before it leaves, and its place there is kept for
+    /// it while it is on its way.
     pub async fn move_participant(
         &self,
         room: &str,
@@ -147,9 +148,9 @@ impl Rooms {
             .await?;
         destination.clone_into(&mut grant.room);
         let limit = self.channel(&claims, &grant).await?.map(|channel| channel.max_participants);
-        let info = self.ensure_open(destination, Wish::default()).await?;
-        let admitted = self.call(destination, move |room, _| room.admits(&claims, &grant, limit));
-        admitted.await.ok_or(AdminError::NoRoom)?.map_err(JoinError::from)?;
+        self.ensure_open(destination, Wish::default()).await?;
+        let kept = self.call(destination, move |room, now| room.keep_place(&claims, &grant, limit, now));
+        let info = kept.await.ok_or(AdminError::NoRoom)?.map_err(JoinError::from)?;
         self.with_participant(room, identity, move |room, key, now| {
             room.send_away(key, info, now);
             Ok(())

@@ -235,7 +235,7 @@ impl Rooms {
         let limit = channel.map(|channel| channel.max_participants);
         let (claims, grant, name) = (claims.clone(), grant.clone(), grant.room.clone());
         let may_open = limit.is_some() || self.opens_on_join(&grant);
-        let admitted = self.call(&name, move |room, _| room.admits(&claims, &grant, limit)).await;
+        let admitted = self.call(&name, move |room, now| room.admits(&claims, &grant, limit, now)).await;
         match admitted {
             Some(admitted) => Ok(admitted?),
             // A room that is not there, or ends at this moment, would be opened anew.

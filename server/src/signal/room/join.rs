@@ -31,6 +31,7 @@ impl Room {
         claims: &Claims,
         grant: &VideoGrant,
         limit: Option<u32>,
+        now: Now,
     ) -> Result<(), JoinRefusal> {
         if self.closed {
             return Err(JoinRefusal::Closing);
@@ -42,7 +43,8 @@ impl Room {
             .values()
             .filter(|other| !other.is_dependent() && other.identity() != claims.identity())
             .count();
-        let full = limit > 0 && others >= limit as usize && !participant::is_dependent(claims, grant);
+        let taken = others + self.places_kept_from(claims.identity(), now);
+        let full = limit > 0 && taken >= limit as usize && !participant::is_dependent(claims, grant);
         if full { Err(JoinRefusal::Full(limit)) } else { Ok(()) }
     }
 
@@ -53,8 +55,9 @@ impl Room {
         limit: Option<u32>,
         now: Now,
     ) -> Result<ParticipantKey, JoinRefusal> {
-        self.admits(&intent.claims, &intent.grant, limit)?;
+        self.admits(&intent.claims, &intent.grant, limit, now)?;
         self.settings.max_participants = limit.unwrap_or(self.settings.max_participants);
+        self.kept_places.remove(intent.claims.identity());
         let replaced = self.participant_by_identity(intent.claims.identity());
         let presence = replaced.and_then(|old| self.replace(old, &intent.grant, now));
 

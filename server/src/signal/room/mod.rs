@@ -13,6 +13,7 @@ mod listeners;
 mod media;
 mod members;
 mod participant;
+mod place;
 mod publication;
 mod publish;
 mod quality;
@@ -211,6 +212,8 @@ pub(super) struct Room {
     rng: StdRng,
     created_at: SystemTime,
     participants: BTreeMap<ParticipantKey, Participant>,
+    /// Identities of those who were sent here from another room, and until when they are expected.
+    kept_places: BTreeMap<String, Instant>,
     names: Names,
     /// Those who speak, with their level.
     speakers: BTreeMap<ParticipantKey, f32>,
@@ -259,6 +262,7 @@ impl Room {
             rng,
             created_at: now.wall,
             participants: BTreeMap::new(),
+            kept_places: BTreeMap::new(),
             names: Names::default(),
             speakers: BTreeMap::new(),
             keys: 0,

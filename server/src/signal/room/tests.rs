@@ -26,6 +26,7 @@ mod quality;
 use crate::signal::CloseReason;
 use crate::signal::presence::PresenceEntry;
 
+mod place;
 mod reach;
 mod resume;
 mod simulate;

@@ -51,8 +51,8 @@ macro_rules! without_secrets_in_debug {
 mod moderation;
 
 pub use moderation::{
-    AuditAction, AuditDetails, AuditEntry, AuditPage, Ban, BanId, CreateBan, ExcludedEvent, Member,
-    ReasonRequest, UnknownAction, UpdateVoice,
+    AuditAction, AuditChannel, AuditDetails, AuditEntry, AuditPage, Ban, BanId, CreateBan, ExcludedEvent,
+    Member, MoveRequest, ReasonRequest, UnknownAction, UpdateVoice,
 };
 
 text_id! {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ErrorDetail, UnixMillis, User, UserId};
+use super::{Channel, ChannelId, ErrorDetail, UnixMillis, User, UserId};
 
 text_id! {
     /// A ban.
@@ -39,6 +39,16 @@ pub struct UpdateVoice {
 /// Why somebody is disconnected or kicked.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ReasonRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 500)]
+    pub reason: Option<String>,
+}
+
+/// Where somebody's call is moved, and why.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MoveRequest {
+    pub channel_id: ChannelId,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 500)]
     pub reason: Option<String>,
@@ -98,6 +108,7 @@ pub enum AuditAction {
     ServerUnmute,
     ServerDeafen,
     ServerUndeafen,
+    Move,
     Disconnect,
     Kick,
     Ban,
@@ -105,11 +116,12 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    pub const ALL: [AuditAction; 8] = [
+    pub const ALL: [AuditAction; 9] = [
         AuditAction::ServerMute,
         AuditAction::ServerUnmute,
         AuditAction::ServerDeafen,
         AuditAction::ServerUndeafen,
+        AuditAction::Move,
         AuditAction::Disconnect,
         AuditAction::Kick,
         AuditAction::Ban,
@@ -122,6 +134,7 @@ impl AuditAction {
             AuditAction::ServerUnmute => "server_unmute",
             AuditAction::ServerDeafen => "server_deafen",
             AuditAction::ServerUndeafen => "server_undeafen",
+            AuditAction::Move => "move",
             AuditAction::Disconnect => "disconnect",
             AuditAction::Kick => "kick",
             AuditAction::Ban => "ban",
@@ -154,6 +167,12 @@ impl FromStr for AuditAction {
 /// What an action was about, beside the person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuditDetails {
+    /// Where the person was moved from. Left out when it was deleted at the same moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_channel: Option<AuditChannel>,
+    /// Where the person was moved to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_channel: Option<AuditChannel>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ban_id: Option<BanId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,6 +180,19 @@ pub struct AuditDetails {
     /// When the ban ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<UnixMillis>,
+}
+
+/// A channel as it was called then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditChannel {
+    pub id: ChannelId,
+    pub name: String,
+}
+
+impl From<Channel> for AuditChannel {
+    fn from(channel: Channel) -> Self {
+        Self { id: channel.id, name: channel.name }
+    }
 }
 
 /// Who did what to whom, why and when. Names are as they were then.

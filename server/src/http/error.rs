@@ -357,6 +357,8 @@ impl From<ModerationError> for ApiError {
             ModerationError::UnknownUser => Self::new(ErrorCode::UserNotFound, error),
             ModerationError::Reason(error) => Self::validation("reason", error),
             ModerationError::NotInVoice(_) => Self::new(ErrorCode::NotInVoice, error),
+            ModerationError::UnknownChannel => Self::new(ErrorCode::ChannelNotFound, error),
+            ModerationError::ChannelFull(_) => Self::new(ErrorCode::ChannelFull, error),
             ModerationError::Store(error) => error.into(),
         }
     }

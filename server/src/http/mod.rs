@@ -136,6 +136,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(users::list))
         .routes(routes!(moderation::members))
         .routes(routes!(moderation::update_voice))
+        .routes(routes!(moderation::move_member))
         .routes(routes!(moderation::disconnect))
         .routes(routes!(moderation::kick))
         .routes(routes!(moderation::list_bans, moderation::ban))

@@ -3,7 +3,7 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use banter_protocol::rest::{
-    AuditPage, Ban, BanId, CreateBan, ErrorBody, Member, ReasonRequest, UpdateVoice, UserId,
+    AuditPage, Ban, BanId, CreateBan, ErrorBody, Member, MoveRequest, ReasonRequest, UpdateVoice, UserId,
 };
 use serde::Deserialize;
 
@@ -45,6 +45,27 @@ pub async fn update_voice(
 ) -> Result<axum::Json<Member>, ApiError> {
     let member = app.moderation.update_voice(&caller.user, UserId::new(id), request, now.wall).await?;
     Ok(axum::Json(member))
+}
+
+/// Moves a member's call into another channel (moderators, on those below them): their client follows by itself. Somebody
+/// who is there already stays. What moderators decided about their voice holds there too.
+#[utoipa::path(post, operation_id = "move_member", path = "/members/{id}/move", tag = "moderation", params(("id" = UserId, Path)), responses(
+    (status = 204, description = "The member is in the channel, or on the way into it"),
+    (status = 400, body = ErrorBody, description = "`validation_failed`, `malformed_body`"),
+    (status = 401, body = ErrorBody, description = "`unauthorized`"),
+    (status = 403, body = ErrorBody, description = "`forbidden`, `origin_mismatch`"),
+    (status = 404, body = ErrorBody, description = "`user_not_found`, `channel_not_found`"),
+    (status = 409, body = ErrorBody, description = "`not_in_voice`, `channel_full`"),
+))]
+pub async fn move_member(
+    State(app): State<AppState>,
+    At(now): At,
+    SignedIn(caller): SignedIn,
+    Path(id): Path<String>,
+    Json(request): Json<MoveRequest>,
+) -> Result<StatusCode, ApiError> {
+    app.moderation.move_member(&caller.user, UserId::new(id), request, now.wall).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Ends a member's call (moderators, on those below them). They may join again.

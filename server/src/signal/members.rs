@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 
 use super::actor::{self, ToSocket};
+use super::admin::AdminError;
 use super::room::{Ending, JoinIntent, Now, Room};
 use super::rooms::{JoinError, Rooms, Session};
 
@@ -156,6 +157,32 @@ impl Rooms {
             ended |= self.end_in(&channel, user, Ending::REMOVED).await;
         }
         ended
+    }
+
+    /// Moves a member's call into another channel: the one in which they are ends, and their client comes back into the
+    /// other. Answers with the channel that they were moved from; `None` when they are where they should be.
+    pub async fn move_member(&self, user: &str, destination: &str) -> Result<Option<String>, AdminError> {
+        let _turn = self.members().turn(user).await;
+        let from = self.channel_of(user).await.ok_or(AdminError::NoParticipant)?;
+        if from == destination {
+            return Ok(None);
+        }
+        self.move_participant(&from, user, destination).await?;
+        self.settle(&from).await;
+        Ok(Some(from))
+    }
+
+    /// The channel in which a person is as a member.
+    async fn channel_of(&self, user: &str) -> Option<String> {
+        for channel in self.channels_of(user) {
+            let wanted = user.to_owned();
+            let is_inside =
+                move |room: &mut Room, _| room.members().iter().any(|member| member.identity == wanted);
+            if self.call(&channel, is_inside).await == Some(true) {
+                return Some(channel);
+            }
+        }
+        None
     }
 
     async fn review_those(&self, user: Option<&str>) {

@@ -10,13 +10,17 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::server::{PATIENCE, Person, Server, text};
 
+/// The first version whose clients understand that they are moved.
+const PROTOCOL: i32 = 16;
+
 /// A person inside a channel.
 pub struct Call(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Call {
     /// Takes a token to its channel; `Err` is the status with which the door stays shut.
     pub async fn join(token: &Value) -> Result<Self, u16> {
-        let url = format!("{}/rtc?access_token={}", text(&token["wsUrl"]), text(&token["token"]));
+        let (address, token) = (text(&token["wsUrl"]), text(&token["token"]));
+        let url = format!("{address}/rtc?protocol={PROTOCOL}&access_token={token}");
         match connect_async(url).await {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),

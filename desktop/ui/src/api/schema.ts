@@ -291,6 +291,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/members/{id}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moves a member's call into another channel (moderators, on those below them): their client follows by itself. Somebody
+         *     who is there already stays. What moderators decided about their voice holds there too.
+         */
+        post: operations["move_member"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/members/{id}/voice": {
         parameters: {
             query?: never;
@@ -423,12 +443,19 @@ export interface components {
          * @description Something that a moderator did.
          * @enum {string}
          */
-        AuditAction: "server_mute" | "server_unmute" | "server_deafen" | "server_undeafen" | "disconnect" | "kick" | "ban" | "unban";
+        AuditAction: "server_mute" | "server_unmute" | "server_deafen" | "server_undeafen" | "move" | "disconnect" | "kick" | "ban" | "unban";
+        /** @description A channel as it was called then. */
+        AuditChannel: {
+            id: components["schemas"]["ChannelId"];
+            name: string;
+        };
         /** @description What an action was about, beside the person. */
         AuditDetails: {
             ban_id?: components["schemas"]["BanId"] | null;
             expires_at?: components["schemas"]["UnixMillis"] | null;
+            from_channel?: components["schemas"]["AuditChannel"] | null;
             network?: string | null;
+            to_channel?: components["schemas"]["AuditChannel"] | null;
         };
         /** @description Who did what to whom, why and when. Names are as they were then. */
         AuditEntry: {
@@ -617,6 +644,11 @@ export interface components {
             server_deafened: boolean;
             /** @description May not speak, until a moderator lifts it. */
             server_muted: boolean;
+        };
+        /** @description Where somebody's call is moved, and why. */
+        MoveRequest: {
+            channelId: components["schemas"]["ChannelId"];
+            reason?: string | null;
         };
         /** @description `event: participant_joined` and `participant_updated` */
         ParticipantEvent: {
@@ -1657,6 +1689,75 @@ export interface operations {
             };
             /** @description `user_not_found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    move_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveRequest"];
+            };
+        };
+        responses: {
+            /** @description The member is in the channel, or on the way into it */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `validation_failed`, `malformed_body` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `forbidden`, `origin_mismatch` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `user_not_found`, `channel_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `not_in_voice`, `channel_full` */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -255,11 +255,13 @@ export const en = {
     emptyLog: "Nothing has happened yet.",
     older: "Show older ones",
     operator: "The operator",
+    deletedChannel: "a deleted channel",
     did: {
       server_mute: "{{actor}} muted {{target}}",
       server_unmute: "{{actor}} unmuted {{target}}",
       server_deafen: "{{actor}} deafened {{target}}",
       server_undeafen: "{{actor}} undeafened {{target}}",
+      move: "{{actor}} moved {{target}} from {{from}} to {{to}}",
       disconnect: "{{actor}} disconnected {{target}}",
       kick: "{{actor}} kicked {{target}}",
       ban: "{{actor}} banned {{target}}",

@@ -218,7 +218,12 @@ pub(super) fn lift(
 }
 
 fn details(ban: &Ban) -> AuditDetails {
-    AuditDetails { ban_id: Some(ban.id.clone()), network: ban.network.clone(), expires_at: ban.expires_at }
+    AuditDetails {
+        ban_id: Some(ban.id.clone()),
+        network: ban.network.clone(),
+        expires_at: ban.expires_at,
+        ..AuditDetails::default()
+    }
 }
 
 fn expiry(seconds: i64, now: UnixMillis) -> Result<UnixMillis, BanError> {

@@ -2,6 +2,7 @@
 //! calls under way are brought in line with it right after.
 
 mod bans;
+mod moves;
 mod operator;
 mod rank;
 
@@ -53,6 +54,11 @@ pub enum ModerationError {
     Reason(#[from] ReasonError),
     #[error("{0} is in no voice channel; try again when they are")]
     NotInVoice(String),
+    #[error("this channel does not exist; it may have been deleted")]
+    UnknownChannel,
+    /// The text says what has no place left.
+    #[error("{0}")]
+    ChannelFull(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

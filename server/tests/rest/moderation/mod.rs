@@ -3,6 +3,7 @@
 mod bans;
 mod calls;
 mod kicks;
+mod moves;
 mod roles;
 mod voice;
 

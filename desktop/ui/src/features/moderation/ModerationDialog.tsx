@@ -97,7 +97,7 @@ function Log() {
 
 function Entry({ entry }: { entry: AuditEntry }) {
   const { t } = useTranslation();
-  const { network, expires_at: until } = entry.details;
+  const { network, from_channel: from, to_channel: to, expires_at: until } = entry.details;
   const more = [
     entry.target_name && network,
     until && t("moderation.until", { date: date(until) }),
@@ -109,6 +109,8 @@ function Entry({ entry }: { entry: AuditEntry }) {
         {t(`moderation.did.${entry.action}`, {
           actor: entry.actor_name ?? t("moderation.operator"),
           target: entry.target_name ?? network ?? "",
+          from: from?.name ?? t("moderation.deletedChannel"),
+          to: to?.name ?? t("moderation.deletedChannel"),
         })}
       </p>
       <p className="text-xs break-words text-soft">{[date(entry.at), ...more].join(" · ")}</p>

@@ -4,9 +4,8 @@ import { canManage, type User } from "../../api/client";
 import { problemOf } from "../../api/problem";
 import { Choice } from "../../components/Choice";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
-import { Field } from "../../components/Field";
 import { ProblemNotice } from "../problem/ProblemNotice";
-import { REASON_CHARS } from "./KickDialog";
+import { ReasonField } from "./ReasonField";
 import { useBan } from "./useModeration";
 
 const SECONDS = { hour: 3_600, day: 86_400, week: 604_800, forever: null };
@@ -36,15 +35,7 @@ export function BanDialog({ person, me, onClose }: BanDialogProps) {
       onCancel={onClose}
     >
       <div className="flex flex-col gap-4">
-        <Field
-          label={t("moderation.reason")}
-          note={t("channels.optional")}
-          hint={t("moderation.reasonHint")}
-          maxLength={REASON_CHARS}
-          value={reason}
-          onChange={(event) => setReason(event.target.value)}
-          data-testid="reason"
-        />
+        <ReasonField hint={t("moderation.reasonHint")} value={reason} onChange={setReason} />
         <div>
           <h3 className="mb-1 font-medium">{t("moderation.period")}</h3>
           <Choice

@@ -2,11 +2,9 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { problemOf } from "../../api/problem";
 import { ConfirmDialog } from "../../components/ConfirmDialog";
-import { Field } from "../../components/Field";
 import { ProblemNotice } from "../problem/ProblemNotice";
+import { ReasonField } from "./ReasonField";
 import { useKick } from "./useModeration";
-
-export const REASON_CHARS = 500;
 
 export type KickDialogProps = { person: { userId: string; name: string }; onClose: () => void };
 
@@ -24,15 +22,7 @@ export function KickDialog({ person, onClose }: KickDialogProps) {
       onConfirm={() => kick.mutate({ reason }, { onSuccess: onClose })}
       onCancel={onClose}
     >
-      <Field
-        label={t("moderation.reason")}
-        note={t("channels.optional")}
-        hint={t("moderation.reasonHint")}
-        maxLength={REASON_CHARS}
-        value={reason}
-        onChange={(event) => setReason(event.target.value)}
-        data-testid="reason"
-      />
+      <ReasonField hint={t("moderation.reasonHint")} value={reason} onChange={setReason} />
       {kick.error && <ProblemNotice problem={problemOf(kick.error)} className="mt-3" />}
     </ConfirmDialog>
   );

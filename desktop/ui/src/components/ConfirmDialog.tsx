@@ -24,7 +24,10 @@ export function ConfirmDialog(props: ConfirmDialogProps) {
           <Radix.Description className="mt-1 mb-4 text-soft">{props.text}</Radix.Description>
           {props.children}
           <div className="mt-4 flex justify-end gap-2">
-            <Button onClick={props.onCancel}>{props.cancelLabel}</Button>
+            {/* Where the keyboard begins; without it the focus would stay outside. */}
+            <Radix.Cancel asChild>
+              <Button>{props.cancelLabel}</Button>
+            </Radix.Cancel>
             <Button variant="danger" busy={props.busy} onClick={props.onConfirm} data-testid="confirm">
               {props.confirmLabel}
             </Button>

@@ -1,4 +1,4 @@
-// The whole line, through the web app: set up, invite, sign in, join, speak, hear, mute, deafen, leave.
+// The whole line, through the web app: set up, invite, sign in, join, speak, hear, mute, deafen, leave, be moved.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { openChromium, openFirefox } from "./browsers.mjs";
@@ -58,15 +58,7 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
   });
 
   test("the owner makes a channel", async () => {
-    await ada.click(id("channel-create"));
-    await ada.see(id("channel-name"));
-    await ada.fill(id("channel-name"), "Lobby");
-    await ada.click(id("channel-save"));
-    channel = await until("the channel is listed", 5000, async () => {
-      const channels = await ask(ada, "/api/voice/channels");
-      return channels.find(({ name }) => name === "Lobby")?.id;
-    });
-    await ada.see(id(`channel-${channel}`));
+    channel = await makeChannel("Lobby");
   });
 
   test("whom the owner invites can register, and sees the channel", async () => {
@@ -88,7 +80,7 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
   });
 
   test("all three join at once, and each hears the words of each", async () => {
-    await Promise.all(everybody.map(join));
+    await Promise.all(everybody.map((person) => join(person)));
     for (const person of everybody) for (const other of everybody) await person.see(row(other), 3000);
     await assertAllHearAll(everybody, (person) => ids[person.voice]);
   });
@@ -204,6 +196,24 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
     );
   });
 
+  test("whom a moderator moves is heard in the other channel, and hears there", async () => {
+    await join(ada);
+    await join(bob);
+    const studio = await makeChannel("Studio");
+    await move(bob, studio);
+    await bob.see(id("call-moved"));
+    await ada.see(`${inside(studio)} ${row(bob)}`);
+    await join(ada, studio);
+    await Promise.all([hears(ada, bob), hears(bob, ada)]);
+
+    await bob.click(id("self-mute"));
+    await move(bob, channel);
+    await join(ada);
+    for (const person of [ada, bob]) await person.see(`${inside(channel)} ${row(bob, '[data-muted="true"]')}`);
+    const unmuted = await bob.click(id("self-mute"));
+    await until("bob is heard again", 12_000, async () => (await lastSound(ada, ids.bob)) > unmuted);
+  });
+
   test("who is kicked finds out why, and is gone for the others", async () => {
     await watchRow(ada, row(bob));
     await openMenu(ada, bob);
@@ -218,6 +228,32 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
     const gone = await until("ada sees that bob is gone", 5000, () => ada.evaluate(() => window.rowGoneAt));
     assert.ok(gone - kicked <= 2000, `gone after ${gone - kicked} ms`);
   });
+
+  async function makeChannel(name) {
+    await ada.click(id("channel-create"));
+    await ada.see(id("channel-name"));
+    await ada.fill(id("channel-name"), name);
+    await ada.click(id("channel-save"));
+    const made = await until("the channel is listed", 5000, async () => {
+      const channels = await ask(ada, "/api/voice/channels");
+      return channels.find((one) => one.name === name)?.id;
+    });
+    await ada.see(id(`channel-${made}`));
+    return made;
+  }
+
+  /** Moves somebody by their menu, and waits until their app is there. */
+  async function move(person, to) {
+    await openMenu(ada, person);
+    await ada.click(id("person-move"));
+    await ada.click(id(`choice-${to}`));
+    await ada.click(id("move-confirm"));
+    await person.see(`${id(`channel-${to}`)}[aria-current="true"]`);
+    await person.see(`${id("call-state")}[data-state="connected"]`, 15_000);
+  }
+
+  /** The list item of a channel, with the people inside. */
+  const inside = (it) => `li:has(> div > ${id(`channel-${it}`)})`;
 
   /** Opens the menu of a person by keyboard. */
   async function openMenu(moderator, person) {
@@ -236,8 +272,9 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
     ids[person.voice] = (await ask(person, "/api/auth/me")).id;
   }
 
-  async function join(person) {
-    await person.click(id(`channel-${channel}`));
+  async function join(person, where = channel) {
+    await person.click(id(`channel-${where}`));
+    await person.see(`${id(`channel-${where}`)}[aria-current="true"]`);
     await person.see(`${id("call-state")}[data-state="connected"]`, 15_000);
   }
 });

@@ -29,6 +29,7 @@ export function Shell({ me }: { me: User }) {
   const signOut = useSignOut();
   const [dialog, setDialog] = useState<"invite" | "moderation" | "settings" | null>(null);
   const close = () => setDialog(null);
+  const channelName = channels.find((channel) => channel.id === callChannel(voice.call))?.name;
   useLiveChannels();
   // A call without its switches on screen must not go on.
   useEffect(() => () => client.leave(), [client]);
@@ -63,12 +64,14 @@ export function Shell({ me }: { me: User }) {
         <ChannelList me={me} />
         <CallNotices
           voice={voice}
+          channelName={channelName}
           onEnableSound={() => client.enablePlayback()}
           onRetryMicrophone={() => client.retryMicrophone()}
+          onDismissMove={() => client.dismissMove()}
         />
         <CallStrip
           call={voice.call}
-          channelName={channels.find((channel) => channel.id === callChannel(voice.call))?.name}
+          channelName={channelName}
           onLeave={() => client.leave()}
           onRetry={(channelId) => client.join(channelId)}
         />

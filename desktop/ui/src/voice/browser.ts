@@ -44,6 +44,7 @@ export class BrowserVoice implements VoiceClient {
   #call: CallState = { state: "idle" };
   #microphone: MicrophoneState = { state: "off" };
   #playbackBlocked = false;
+  #movedTo: string | null = null;
   #room: Room | null = null;
   #track: LocalAudioTrack | null = null;
   /** The room that is being told about deafening; clicks meanwhile are picked up when it has answered. */
@@ -80,6 +81,11 @@ export class BrowserVoice implements VoiceClient {
     this.#attempt += 1;
     this.#call = { state: "idle" };
     void this.#hangUp();
+    this.#changed();
+  }
+
+  dismissMove() {
+    this.#movedTo = null;
     this.#changed();
   }
 
@@ -121,7 +127,8 @@ export class BrowserVoice implements VoiceClient {
       this.#room = room;
       await room.connect(ticket.wsUrl, ticket.token);
       if (attempt !== this.#attempt) return;
-      this.#call = { state: "connected", channelId };
+      // Rooms are named by their channels. A moderator may have moved the call while it was being joined.
+      this.#call = { state: "connected", channelId: room.name };
       this.#changed();
       void this.#announceDeafened();
       void this.#applyMute();
@@ -160,6 +167,7 @@ export class BrowserVoice implements VoiceClient {
         this.#playbackBlocked = !room.canPlaybackAudio;
         refresh();
       })
+      .on(RoomEvent.Moved, (channelId) => current() && this.#moved(channelId))
       .on(RoomEvent.SignalReconnecting, () => current() && this.#interrupted())
       .on(RoomEvent.Reconnecting, () => current() && this.#interrupted())
       .on(RoomEvent.Reconnected, () => current() && this.#resumed())
@@ -176,6 +184,7 @@ export class BrowserVoice implements VoiceClient {
     this.#playback.clear();
     this.#speaking.clear();
     this.#playbackBlocked = false;
+    this.#movedTo = null;
     // Clicks may come faster than goodbyes: whoever waits, waits for all of them.
     if (room) this.#goodbyes = Promise.allSettled([this.#goodbyes, room.disconnect()]);
     await this.#goodbyes;
@@ -186,6 +195,13 @@ export class BrowserVoice implements VoiceClient {
     this.#attempt += 1;
     this.#call = channelId === null ? { state: "idle" } : { state: "failed", channelId, problem };
     void this.#hangUp();
+    this.#changed();
+  }
+
+  /** A moderator has sent the call to another channel. livekit-client goes there by itself, with a session built anew. */
+  #moved(channelId: string) {
+    this.#movedTo = channelId;
+    this.#call = { state: "reconnecting", channelId, since: Date.now() };
     this.#changed();
   }
 
@@ -403,6 +419,7 @@ export class BrowserVoice implements VoiceClient {
       serverDeafened: !this.#maySubscribe(),
       microphone: this.#microphone,
       playbackBlocked: this.#playbackBlocked,
+      movedTo: this.#movedTo,
       people: this.#people(),
     };
   }

@@ -36,6 +36,8 @@ export type VoiceSnapshot = {
   microphone: MicrophoneState;
   /** The browser refuses to play sound until the page is clicked. */
   playbackBlocked: boolean;
+  /** The channel to which a moderator has taken the call, until the call is left or the news is put away. */
+  movedTo: string | null;
   /** Everyone in the call including oneself, by user id; empty outside of calls. */
   people: ReadonlyMap<string, CallPerson>;
 };
@@ -52,6 +54,8 @@ export interface VoiceClient {
   join(channelId: string): void;
   /** Leaves the call, or dismisses the failure that ended it. */
   leave(): void;
+  /** Puts away the news that a moderator has moved the call. */
+  dismissMove(): void;
   toggleMute(): void;
   toggleDeafen(): void;
   /** Opens the microphone again after a failure. */

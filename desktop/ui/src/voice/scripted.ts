@@ -9,6 +9,7 @@ const QUIET: VoiceSnapshot = {
   serverDeafened: false,
   microphone: { state: "off" },
   playbackBlocked: false,
+  movedTo: null,
   people: new Map(),
 };
 
@@ -32,11 +33,15 @@ export class ScriptedVoice implements VoiceClient {
   }
 
   join(channelId: string) {
-    this.#change({ call: { state: "connecting", channelId } });
+    this.#change({ call: { state: "connecting", channelId }, movedTo: null });
   }
 
   leave() {
-    this.#change({ call: { state: "idle" }, people: new Map() });
+    this.#change({ call: { state: "idle" }, movedTo: null, people: new Map() });
+  }
+
+  dismissMove() {
+    this.#change({ movedTo: null });
   }
 
   toggleMute() {

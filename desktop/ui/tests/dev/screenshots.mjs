@@ -41,6 +41,13 @@ const STEPS = {
     },
   },
   "person-menu": { scene: "call", act: (page) => page.getByTestId("person-u1").click({ button: "right" }) },
+  "dialog-move": {
+    scene: "call",
+    act: async (page) => {
+      await act(page, "Move to …");
+      await page.getByTestId("choice-c4").click();
+    },
+  },
   "dialog-kick": { scene: "call", act: (page) => act(page, "Kick") },
   "dialog-ban": { scene: "call", act: (page) => act(page, "Ban") },
   menu: {

@@ -4,14 +4,35 @@ import { Notice } from "../../components/Notice";
 import type { VoiceSnapshot } from "../../voice/client";
 import { ProblemNotice } from "../problem/ProblemNotice";
 
-export type CallNoticesProps = { voice: VoiceSnapshot; onEnableSound: () => void; onRetryMicrophone: () => void };
+export type CallNoticesProps = {
+  voice: VoiceSnapshot;
+  /** Name of the channel that the call is about. */
+  channelName: string | undefined;
+  onEnableSound: () => void;
+  onRetryMicrophone: () => void;
+  onDismissMove: () => void;
+};
 
-/** What keeps a running call from being heard, each with the way out. */
-export function CallNotices({ voice, onEnableSound, onRetryMicrophone }: CallNoticesProps) {
+/** What somebody in a call has to know: where it went, and what keeps it from being heard, each with the way out. */
+export function CallNotices(props: CallNoticesProps) {
+  const { voice, channelName, onEnableSound, onRetryMicrophone, onDismissMove } = props;
   const { t } = useTranslation();
   const { microphone } = voice;
   return (
     <div className="flex flex-col gap-2 px-2 pb-2 empty:hidden">
+      {voice.movedTo !== null && (
+        <Notice
+          tone="info"
+          data-testid="call-moved"
+          actions={
+            <Button className="h-8" onClick={onDismissMove}>
+              {t("action.dismiss")}
+            </Button>
+          }
+        >
+          {channelName ? t("call.movedTo", { name: channelName }) : t("call.moved")}
+        </Notice>
+      )}
       {voice.playbackBlocked && (
         <Notice
           tone="warn"

@@ -1,5 +1,6 @@
-import { Ban, Ear, EarOff, Ellipsis, LogOut, Mic, MicOff, UserMinus } from "lucide-react";
-import { type ReactNode, useState } from "react";
+import { ArrowRightLeft, Ban, Ear, EarOff, Ellipsis, LogOut, Mic, MicOff, UserMinus } from "lucide-react";
+import { type ReactNode, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 import { useTranslation } from "react-i18next";
 import type { User } from "../../api/client";
 import { problemOf } from "../../api/problem";
@@ -10,6 +11,7 @@ import type { PersonState } from "../people/PersonRow";
 import { ProblemNotice } from "../problem/ProblemNotice";
 import { BanDialog } from "./BanDialog";
 import { KickDialog } from "./KickDialog";
+import { MoveDialog } from "./MoveDialog";
 import { mayActOn, moderates } from "./ranks";
 import { useDisconnect, useFreshUsers, useRoleOf, useUpdateVoice } from "./useModeration";
 
@@ -43,11 +45,16 @@ export function PersonMenu({ person, me, className, children }: PersonMenuProps)
 function Moderated({ person, me, className, children }: PersonMenuProps) {
   const { t } = useTranslation();
   const [open, setOpen] = useState(false);
-  const [dialog, setDialog] = useState<"kick" | "ban" | null>(null);
+  const [dialog, setDialog] = useState<"move" | "kick" | "ban" | null>(null);
   const voice = useUpdateVoice(person.userId);
   const disconnect = useDisconnect(person.userId);
   const failure = voice.error ?? disconnect.error;
-  const close = () => setDialog(null);
+  const button = useRef<HTMLButtonElement>(null);
+  const close = () => {
+    // A dialog holds the focus until it is gone, and hands it back to what had it before: an entry of a closed menu.
+    flushSync(() => setDialog(null));
+    button.current?.focus();
+  };
   return (
     <>
       {/* biome-ignore lint/a11y/noStaticElementInteractions: the button in it does the same by keyboard */}
@@ -70,6 +77,7 @@ function Moderated({ person, me, className, children }: PersonMenuProps) {
             onOpenChange={setOpen}
             trigger={
               <IconButton
+                ref={button}
                 label={t("moderation.menu", { name: person.name })}
                 className="size-7"
                 data-testid={`person-menu-${person.userId}`}
@@ -91,6 +99,9 @@ function Moderated({ person, me, className, children }: PersonMenuProps) {
             >
               {t(person.serverDeafened ? "moderation.undeafen" : "moderation.deafen")}
             </MenuItem>
+            <MenuItem icon={<ArrowRightLeft />} onSelect={() => setDialog("move")} data-testid="person-move">
+              {t("moderation.moveTo")}
+            </MenuItem>
             <MenuItem icon={<LogOut />} onSelect={() => disconnect.mutate()}>
               {t("moderation.disconnect")}
             </MenuItem>
@@ -105,6 +116,7 @@ function Moderated({ person, me, className, children }: PersonMenuProps) {
         </span>
       </div>
       {failure && <ProblemNotice problem={problemOf(failure)} className="my-1" />}
+      {dialog === "move" && <MoveDialog person={person} onClose={close} />}
       {dialog === "kick" && <KickDialog person={person} onClose={close} />}
       {dialog === "ban" && <BanDialog person={person} me={me} onClose={close} />}
     </>

@@ -42,6 +42,13 @@ export function useUpdateVoice(id: string) {
   });
 }
 
+export function useMove(id: string) {
+  return useMutation({
+    mutationFn: (move: Schemas["MoveRequest"]) =>
+      done(api.POST("/api/members/{id}/move", { params: { path: { id } }, body: move })),
+  });
+}
+
 export function useDisconnect(id: string) {
   return useMutation({
     mutationFn: () => done(api.POST("/api/members/{id}/disconnect", { params: { path: { id } }, body: {} })),

@@ -42,6 +42,7 @@ const bans: Scene["bans"] = [
   ban("b3", { network: "2001:db8:85a3:8d3::/64" }),
 ];
 const log: Scene["log"] = [
+  entry(6, { action: "move", target_name: "Tiago", reason: "Fell asleep", details: fromTo("Lobby", "AFK") }),
   entry(5, { action: "ban", target_name: "Yuki", reason: "Spam", details: { expires_at: Date.UTC(2030, 0, 1) } }),
   entry(4, { action: "disconnect", target_name: "Tiago" }),
   entry(3, { action: "server_mute", target_name: "Sven-Åke Lindqvist-Öberg the Third", reason: "Open window" }),
@@ -74,6 +75,7 @@ export const scenes: Record<string, Scene> = {
   connecting: { me: owner, channels, voice: { call: { state: "connecting", channelId: "c1" } } },
   call: { me: owner, users, channels, voice: live },
   "server-muted": { me: member, channels, voice: { ...live, serverMuted: true } },
+  moved: { me: member, channels, voice: { ...live, movedTo: "c1" } },
   muted: { me: owner, channels, voice: { ...live, muted: true } },
   deafened: { me: owner, channels, voice: { ...live, muted: true, deafened: true } },
   alone: { me: owner, channels, voice: { ...live, people: inCall([0]) } },
@@ -118,6 +120,10 @@ function entry(
 ): components["schemas"]["AuditEntry"] {
   const nobody = { target_id: null, target_name: null, reason: null, details: {} };
   return { id, at: at + id * 60_000, actor_id: "u0", actor_name: "Marlene", ...nobody, ...entry };
+}
+
+function fromTo(from: string, to: string): components["schemas"]["AuditDetails"] {
+  return { from_channel: { id: from, name: from }, to_channel: { id: to, name: to } };
 }
 
 function account(index: number): User {

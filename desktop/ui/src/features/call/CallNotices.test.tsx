@@ -22,6 +22,12 @@ test("a call that goes on where it began has no news", () => {
   expect(screen.queryByRole("status")).toBeNull();
 });
 
+test("what a moderator took away is told for as long as it lasts", () => {
+  show({ serverMuted: true, serverDeafened: true }, "Lobby");
+  expect(screen.getByTestId("server-muted").textContent).toContain("Nobody hears you");
+  expect(screen.getByTestId("server-deafened").textContent).toContain("You hear nobody");
+});
+
 function show(snapshot: Partial<VoiceSnapshot>, channelName: string | undefined) {
   const onDismissMove = vi.fn();
   render(

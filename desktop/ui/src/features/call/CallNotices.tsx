@@ -33,6 +33,16 @@ export function CallNotices(props: CallNoticesProps) {
           {channelName ? t("call.movedTo", { name: channelName }) : t("call.moved")}
         </Notice>
       )}
+      {voice.serverMuted && (
+        <Notice tone="warn" data-testid="server-muted">
+          {t("call.serverMutedNews")}
+        </Notice>
+      )}
+      {voice.serverDeafened && (
+        <Notice tone="warn" data-testid="server-deafened">
+          {t("call.serverDeafenedNews")}
+        </Notice>
+      )}
       {voice.playbackBlocked && (
         <Notice
           tone="warn"

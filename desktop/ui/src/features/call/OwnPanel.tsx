@@ -65,8 +65,8 @@ export function OwnPanel({ me, voice, onToggleMute, onToggleDeafen, onRetryMicro
 
 function OwnStatus({ me, voice }: { me: User; voice: VoiceSnapshot }) {
   const { t } = useTranslation();
-  if (voice.serverDeafened) return t("people.serverDeafened");
-  if (voice.serverMuted) return t("people.serverMuted");
+  if (voice.serverDeafened) return t("call.serverDeafened");
+  if (voice.serverMuted) return t("call.serverMuted");
   if (voice.deafened) return t("people.deafened");
   if (voice.muted) return t("people.muted");
   switch (voice.microphone.state) {

@@ -74,7 +74,7 @@ export const scenes: Record<string, Scene> = {
   "stream-lost": { me: owner, channels, streamLost: true },
   connecting: { me: owner, channels, voice: { call: { state: "connecting", channelId: "c1" } } },
   call: { me: owner, users, channels, voice: live },
-  "server-muted": { me: member, channels, voice: { ...live, serverMuted: true } },
+  "server-muted": { me: member, channels: mutedByModerator("u2"), voice: { ...live, serverMuted: true } },
   moved: { me: member, channels, voice: { ...live, movedTo: "c1" } },
   muted: { me: owner, channels, voice: { ...live, muted: true } },
   deafened: { me: owner, channels, voice: { ...live, muted: true, deafened: true } },
@@ -120,6 +120,15 @@ function entry(
 ): components["schemas"]["AuditEntry"] {
   const nobody = { target_id: null, target_name: null, reason: null, details: {} };
   return { id, at: at + id * 60_000, actor_id: "u0", actor_name: "Marlene", ...nobody, ...entry };
+}
+
+function mutedByModerator(userId: string): ChannelWithParticipants[] {
+  return channels.map((channel) => ({
+    ...channel,
+    participants: channel.participants.map((person) =>
+      person.user_id === userId ? { ...person, server_muted: true } : person,
+    ),
+  }));
 }
 
 function fromTo(from: string, to: string): components["schemas"]["AuditDetails"] {

@@ -28,6 +28,11 @@ import { SilenceWatch, SpeechDetector } from "./speech";
 const DEAFENED = "deafened";
 /** The meter of one's own microphone; those of the others are named by track. */
 const OWN_METER = "own";
+/**
+ * After a full reconnect livekit-client (2.23) says so up to two seconds before its engine is done, and keeps every event
+ * in between to itself. For so long, in milliseconds, the call looks for itself what there is.
+ */
+const CATCH_UP = { every: 250, during: 4_000 };
 
 /** Fetches what is needed to join a channel; rejects with a `ProblemError`. */
 export type RequestTicket = (channelId: string) => Promise<VoiceToken>;
@@ -217,7 +222,19 @@ export class BrowserVoice implements VoiceClient {
     this.#changed();
     // A session that had to be built anew has lost the attributes of the old one.
     void this.#announceDeafened();
-    void this.#applyMute();
+    if (this.#room) this.#catchUp(this.#room, Date.now() + CATCH_UP.during);
+  }
+
+  #catchUp(room: Room, until: number) {
+    if (room !== this.#room) return;
+    for (const person of room.remoteParticipants.values()) {
+      for (const publication of person.audioTrackPublications.values()) {
+        const { track, trackSid } = publication;
+        if (track && !this.#playback.has(trackSid)) this.#hear(track, publication, person);
+      }
+    }
+    this.#permitted();
+    if (Date.now() < until) setTimeout(() => this.#catchUp(room, until), CATCH_UP.every);
   }
 
   #ended(reason: DisconnectReason | undefined) {

@@ -1,11 +1,12 @@
-import { RoomEvent } from "livekit-client";
-import { beforeEach, expect, test, vi } from "vitest";
+import { RoomEvent, Track } from "livekit-client";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { BrowserVoice } from "./browser";
 
 type SilentRoom = {
   emit: (event: RoomEvent, value?: unknown) => void;
   name: string;
-  localParticipant: { attributes: Record<string, string> };
+  remoteParticipants: Map<string, object>;
+  localParticipant: { attributes: Record<string, string>; permissions: { canPublish: boolean; canSubscribe: boolean } };
   connect: (room: string) => Promise<void>;
   disconnect: () => Promise<void>;
 };
@@ -52,14 +53,35 @@ vi.mock("livekit-client", async (original) => {
   return { ...(await original<typeof import("livekit-client")>()), Room };
 });
 
+/** What is played, by track and person. */
+const playing = vi.hoisted(() => new Map<string, string>());
+
+vi.mock("./playback", () => ({
+  Playback: class {
+    attach = (key: string, userId: string) => playing.set(key, userId);
+    has = (key: string) => playing.has(key);
+    detach = (key: string) => playing.delete(key);
+    clear = () => playing.clear();
+    setMuted() {}
+  },
+}));
+
+vi.mock("./meters", () => ({
+  Meters: class {
+    resume() {}
+    watch() {}
+    unwatch() {}
+    clear() {}
+  },
+}));
+
 beforeEach(() => {
-  vi.stubGlobal(
-    "AudioContext",
-    class {
-      state = "running";
-    },
-  );
   opened.length = 0;
+  playing.clear();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
 });
 
 test("a moved call is about the other channel at once, and connected when it is there", async () => {
@@ -79,6 +101,25 @@ test("mute and deafen go along, and the others there are told", async () => {
   room.emit(RoomEvent.Reconnected);
   expect(voice.snapshot()).toMatchObject({ muted: true, deafened: true });
   await vi.waitFor(() => expect(room.localParticipant.attributes.deafened).toBe("true"));
+});
+
+test("who joins while livekit-client keeps its events to itself is heard all the same", async () => {
+  const { voice, room } = await inLobby();
+  vi.useFakeTimers();
+  move(room, "afk");
+  room.emit(RoomEvent.Reconnected);
+  vi.advanceTimersByTime(1_000);
+  const publication = { trackSid: "TR_1", track: { kind: Track.Kind.Audio } };
+  const ben = { identity: "u2", attributes: {}, audioTrackPublications: new Map([["TR_1", publication]]) };
+  room.remoteParticipants.set("u2", ben);
+  room.localParticipant.permissions = { canPublish: false, canSubscribe: false };
+  vi.advanceTimersByTime(250);
+  expect([...playing]).toEqual([["TR_1", "u2"]]);
+  expect(voice.snapshot().people.has("u2")).toBe(true);
+  expect(voice.snapshot().serverDeafened).toBe(true);
+
+  vi.advanceTimersByTime(5_000);
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test("the news of a move is put away by hand, or with the call", async () => {

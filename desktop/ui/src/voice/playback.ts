@@ -16,6 +16,10 @@ export class Playback {
     this.#elements.set(key, element);
   }
 
+  has(key: string): boolean {
+    return this.#elements.has(key);
+  }
+
   detach(key: string) {
     const element = this.#elements.get(key);
     if (!element) return;

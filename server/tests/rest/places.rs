@@ -1,5 +1,7 @@
 //! Who gets into a channel, at the token and at the join, and what the others see of it.
 
+use std::time::{Duration, Instant};
+
 use futures_util::StreamExt;
 use livekit_protocol::{SignalResponse, signal_response::Message};
 use prost::Message as _;
@@ -85,6 +87,19 @@ pub async fn inside(person: &Person, channel: &str) -> Vec<Value> {
     let all = list.as_array().expect("a list");
     let found = all.iter().find(|one| one["id"] == channel).expect("the channel");
     found["participants"].as_array().expect("people").clone()
+}
+
+/// Waits until the media workers serve so many participants: they hear of an end a moment after presence tells of it.
+pub async fn media_serves(admin: &Person, participants: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = admin.get("/api/media").await.ok(200);
+        if status["participants"] == participants {
+            return;
+        }
+        assert!(Instant::now() < deadline, "not {participants}: {status}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

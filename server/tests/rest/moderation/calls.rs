@@ -1,12 +1,14 @@
 //! One call for each person, and calls that others end.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use livekit_protocol::DisconnectReason;
 use serde_json::json;
 
 use super::Scene;
 use crate::events::Stream;
-use crate::places::{Call, inside, token};
+use crate::places::{Call, inside, media_serves, token};
 use crate::server::text;
 
 #[tokio::test]
@@ -86,8 +88,7 @@ async fn fifty_rapid_switches_leave_one_presence_and_no_ghost() {
         assert!((0..=1).contains(&here), "{here} at once after {joined} joins");
     }
     assert_eq!((joined, here), (50, 0));
-    let status = scene.ada.get("/api/media").await.ok(200);
-    assert_eq!(status["participants"], 0, "{status}");
+    media_serves(&scene.ada, 0).await;
 }
 
 #[tokio::test]
@@ -100,12 +101,15 @@ async fn rooms_of_an_operators_own_backend_know_no_such_rule() {
     let mut calls = Vec::new();
     for room in ["one", "two"] {
         let claims = Claims::for_room(&scene.bob_id, "somebody else", room);
-        let token = keys.sign(&claims, std::time::SystemTime::now(), std::time::Duration::from_secs(60));
+        let token = keys.sign(&claims, std::time::SystemTime::now(), Duration::from_secs(60));
         calls.push(Call::join(&json!({ "token": token, "wsUrl": address })).await.expect("a place"));
     }
     scene.kick("").await;
-    let status = scene.ada.get("/api/media").await.ok(200);
-    assert_eq!(status["participants"], 2, "{status}");
+    media_serves(&scene.ada, 2).await;
+    for call in &mut calls {
+        let ended = tokio::time::timeout(Duration::from_millis(200), call.dismissed()).await;
+        assert!(ended.is_err(), "{ended:?}");
+    }
 }
 
 #[tokio::test]

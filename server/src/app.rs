@@ -351,6 +351,7 @@ fn signal_config(config: &Config) -> SignalConfig {
         auto_create: config.rooms.auto_create,
         development: config.dev,
         remote_unmute: config.rooms.remote_unmute,
+        presets: config.rooms.presets.clone(),
         ..SignalConfig::new(pairs)
     }
 }

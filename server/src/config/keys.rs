@@ -197,6 +197,13 @@ pub static ROOM_REMOTE_UNMUTE: Key = Key::new(
     "false",
     "Whether RoomService may unmute a participant's microphone",
 );
+pub static ROOM_PRESETS: Key = Key::new(
+    "room_presets",
+    "JSON",
+    "",
+    "Settings of rooms by name, for tokens and calls that name them, as {\"stage\": {\"max_participants\": 9}}",
+)
+.exposed(Exposure::NoFlag);
 pub static WEBHOOK_URLS: Key = Key::new(
     "webhook_urls",
     "URL,…",
@@ -231,7 +238,7 @@ pub static METRICS_USERNAME: Key =
 pub static METRICS_PASSWORD: Key =
     Key::new("metrics_password", "PASSWORD", "", "Password to that name").exposed(Exposure::Secret);
 
-pub static ALL: [&Key; 34] = [
+pub static ALL: [&Key; 35] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
@@ -258,6 +265,7 @@ pub static ALL: [&Key; 34] = [
     &ROOM_DEPARTURE_TIMEOUT,
     &ROOM_MAX_PARTICIPANTS,
     &ROOM_REMOTE_UNMUTE,
+    &ROOM_PRESETS,
     &WEBHOOK_URLS,
     &WEBHOOK_API_KEY,
     &WEBHOOK_INCLUDE_EVENTS,

@@ -6,12 +6,14 @@ mod parse;
 mod raw;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use livekit_protocol::RoomConfiguration;
 use url::Url;
 
 use crate::webhook::{Filter, WebhookConfig};
@@ -92,7 +94,7 @@ impl<T> Choice<T> {
 }
 
 /// What holds for a room unless it, or the token that opens it, says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RoomDefaults {
     /// There may be rooms that are not channels.
     pub other_rooms: bool,
@@ -104,6 +106,8 @@ pub struct RoomDefaults {
     pub max_participants: u32,
     /// Whether the server API may unmute a track.
     pub remote_unmute: bool,
+    /// What a token or a call may ask for by name.
+    pub presets: BTreeMap<String, RoomConfiguration>,
 }
 
 #[derive(Clone, Debug)]
@@ -250,6 +254,7 @@ impl Check<'_> {
             max_participants: self
                 .value(&keys::ROOM_MAX_PARTICIPANTS, |text| parse::parse(text, "a number of participants")),
             remote_unmute: self.value(&keys::ROOM_REMOTE_UNMUTE, parse::boolean),
+            presets: self.value(&keys::ROOM_PRESETS, parse::presets),
         }
     }
 

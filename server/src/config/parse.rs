@@ -1,11 +1,13 @@
 //! From texts to values. A fault is the end of a sentence that begins with the name and the text.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use livekit_protocol::RoomConfiguration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -137,6 +139,39 @@ pub(super) fn key_pairs(text: &str) -> Result<Vec<ApiKeyPair>, String> {
     Ok(pairs)
 }
 
+/// Settings of rooms by name, as JSON. What an agent, an egress or video would be told is read and has no effect.
+pub(super) fn presets(text: &str) -> Result<BTreeMap<String, RoomConfiguration>, String> {
+    if text.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let fault = |error| format!("has to be JSON with the settings of rooms by their names: {error}");
+    let named: BTreeMap<String, serde_json::Map<_, _>> = serde_json::from_str(text).map_err(fault)?;
+    // The reader of protobuf's JSON passes over what it does not know.
+    let is_known =
+        |name: &String| PRESET.iter().any(|known| known.eq_ignore_ascii_case(&name.replace('_', "")));
+    for (preset, settings) in &named {
+        if let Some(unknown) = settings.keys().find(|name| !is_known(name)) {
+            return Err(format!("has the unknown setting {unknown:?} in {preset:?}"));
+        }
+    }
+    serde_json::from_str(text).map_err(fault)
+}
+
+/// The fields of LiveKit's `RoomConfiguration`, without underscores.
+const PRESET: [&str; 11] = [
+    "name",
+    "emptyTimeout",
+    "departureTimeout",
+    "maxParticipants",
+    "egress",
+    "minPlayoutDelay",
+    "maxPlayoutDelay",
+    "syncStreams",
+    "agents",
+    "metadata",
+    "tags",
+];
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "auto" => Ok(LogFormat::Auto),
@@ -193,6 +228,19 @@ mod tests {
         assert_eq!(keys("a: b\nc:d:e\n"), Ok(expected));
         assert_eq!(keys(""), Ok(Vec::new()));
         assert!(keys("a").is_err() && keys("a:").is_err() && keys("a:b,a:c").is_err());
+    }
+
+    #[test]
+    fn presets_are_settings_by_name() {
+        let presets = presets(r#"{"stage": {"maxParticipants": 9, "empty_timeout": "60"}, "hall": {}}"#)
+            .expect("valid");
+        assert_eq!((presets["stage"].max_participants, presets["stage"].empty_timeout), (9, 60));
+        assert_eq!(presets["hall"], RoomConfiguration::default());
+        assert!(super::presets("").is_ok_and(|none| none.is_empty()));
+        assert!(
+            super::presets(r#"{"stage": {"colour": "blue"}}"#).is_err_and(|fault| fault.contains("colour"))
+        );
+        assert!(super::presets("[]").is_err());
     }
 
     #[test]

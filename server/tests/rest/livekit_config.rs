@@ -29,6 +29,8 @@ room:
   departure_timeout: 5
   max_participants: 12
   enable_remote_unmute: true
+  room_configurations:
+    stage: {max_participants: 9, metadata: on}
   auto_craete: true
 webhook:
   urls: ["https://a.example/hook", "http://b.example"]
@@ -58,6 +60,7 @@ fn a_whole_file_is_taken_over() {
         ("room_empty_timeout", "60"),
         ("room_departure_timeout", "5"),
         ("room_max_participants", "12"),
+        ("room_presets", r#"{"stage":{"max_participants":"9","metadata":"on"}}"#),
         ("room_remote_unmute", "true"),
         ("webhook_urls", "https://a.example/hook,http://b.example"),
         ("webhook_api_key", "APItwo"),

@@ -130,10 +130,7 @@ pub(super) static ALL: &[Known] = &[
     key("room.enable_remote_unmute", Meaning::Honoured),
     key("room.enabled_codecs", Meaning::NoEffect("the codecs are Opus and RED")),
     key("room.enable_full_room_in_webhooks", Meaning::Honoured),
-    key(
-        "room.room_configurations",
-        Meaning::NoEffect("presets come with a later version; tokens can carry a room's configuration"),
-    ),
+    key("room.room_configurations", Meaning::Honoured),
     key("room.playout_delay.*", VIDEO),
     key("room.sync_streams", VIDEO),
     key("room.create_room_timeout", Meaning::Moot),

@@ -69,6 +69,7 @@ impl LiveKit {
         work.json_log();
         work.bind();
         work.keys();
+        work.presets();
         work.udp_ports();
         work.node_ip();
         for (path, key) in LISTS {
@@ -146,6 +147,13 @@ impl<'a> Work<'a> {
                 .complain(format!("{}: there have to be keys with secrets, as KEY: SECRET", entry.named));
         }
         self.give(&keys::API_KEYS, lines, entry);
+    }
+
+    fn presets(&mut self) {
+        let Some(entry) = self.livekit.entry("room.room_configurations") else { return };
+        if let Some(presets) = json(&entry.node) {
+            self.give(&keys::ROOM_PRESETS, presets.to_string(), entry);
+        }
     }
 
     /// A port or a range that all share, or else a range for media of which Banter needs but a few.
@@ -256,6 +264,19 @@ impl<'a> Work<'a> {
             Node::Null | Node::Map(_) => Vec::new(),
         };
         (!items.is_empty()).then_some((entry, items))
+    }
+}
+
+/// Numbers stay texts, which a reader of protobuf's JSON takes as well. What is null is left out.
+fn json(node: &Node) -> Option<serde_json::Value> {
+    match node {
+        Node::Null => None,
+        Node::Text(text) => Some(text.as_str().into()),
+        Node::List(items) => Some(items.iter().filter_map(json).collect()),
+        Node::Map(entries) => {
+            let entry = |(name, node): &(String, Node)| Some((name.clone(), json(node)?));
+            Some(entries.iter().filter_map(entry).collect())
+        }
     }
 }
 

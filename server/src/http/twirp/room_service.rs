@@ -17,6 +17,9 @@ use crate::signal::AdminError;
 /// Bytes of a nonce, where there is one.
 const NONCE: usize = 16;
 
+const PERFORM_RPC: &str =
+    "this server calls no methods of participants; have a participant do it, or send data";
+
 type Answer = Result<Response, TwirpError>;
 
 pub(super) async fn answer(name: &str, call: Call) -> Answer {
@@ -34,6 +37,7 @@ pub(super) async fn answer(name: &str, call: Call) -> Answer {
         "UpdateRoomMetadata" => update_room_metadata(call).await,
         "MoveParticipant" => move_participant(call).await,
         "ForwardParticipant" => forward_participant(&call),
+        "PerformRpc" => Err(TwirpError::new(Code::Unimplemented, PERFORM_RPC)),
         _ => Err(TwirpError::no_handler(&format!("/twirp/{ROOM_SERVICE}/{name}"))),
     }
 }

@@ -59,7 +59,12 @@ impl Room {
             Message::PublishDataTrackRequest(request) => {
                 self.refuse(key, Reason::NotAllowed, Request::PublishDataTrack(request));
             }
-            // Video and data tracks.
+            Message::UnpublishDataTrackRequest(request) => {
+                self.refuse(key, Reason::NotFound, Request::UnpublishDataTrack(request));
+            }
+            Message::StoreDataBlobRequest(request) => self.refuse_blob(key, request.request_id),
+            Message::GetDataBlobRequest(request) => self.refuse_blob(key, request.request_id),
+            // Video, and subscriptions to data tracks.
             other => debug!(kind = variant(&other), "request ignored"),
         }
     }
@@ -69,19 +74,24 @@ impl Room {
         self.respond(key, 0, reason, "", request);
     }
 
+    /// Blobs belong to data tracks, which there are none of.
+    fn refuse_blob(&mut self, key: ParticipantKey, request_id: u32) {
+        self.respond(key, request_id, Reason::UnsupportedType, "this server has no data tracks", None);
+    }
+
     fn respond(
         &mut self,
         key: ParticipantKey,
         request_id: u32,
         reason: Reason,
         message: &str,
-        request: Request,
+        request: impl Into<Option<Request>>,
     ) {
         let response = RequestResponse {
             request_id,
             reason: reason.into(),
             message: message.into(),
-            request: Some(request),
+            request: request.into(),
         };
         self.send(key, signal_response::Message::RequestResponse(response));
     }
@@ -179,6 +189,6 @@ fn variant(message: &signal_request::Message) -> &'static str {
     use signal_request::Message;
     match message {
         Message::UpdateVideoTrack(_) => "update_video_track",
-        _ => "data track or video layers",
+        _ => "data subscription or video layers",
     }
 }

@@ -529,6 +529,9 @@ fn pings_are_answered_in_milliseconds_and_what_is_unknown_is_refused_or_ignored(
     scene.request(alice, Request::Ping(1));
     scene.request(alice, Request::PingReq(livekit_protocol::Ping { timestamp: 9, rtt: 1 }));
     scene.request(alice, Request::PublishDataTrackRequest(PublishDataTrackRequest::default()));
+    scene.request(alice, Request::UnpublishDataTrackRequest(Default::default()));
+    scene.request(alice, Request::StoreDataBlobRequest(Default::default()));
+    scene.request(alice, Request::GetDataBlobRequest(Default::default()));
     scene.request(alice, Request::Simulate(Default::default()));
     let nonsense = TrickleRequest { candidate_init: "nonsense".into(), ..TrickleRequest::default() };
     scene.request(alice, Request::Trickle(nonsense));
@@ -546,7 +549,11 @@ fn pings_are_answered_in_milliseconds_and_what_is_unknown_is_refused_or_ignored(
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(reasons, [Reason::NotAllowed, Reason::UnclassifiedError]);
+    let unsupported = Reason::UnsupportedType;
+    assert_eq!(
+        reasons,
+        [Reason::NotAllowed, Reason::NotFound, unsupported, unsupported, Reason::UnclassifiedError]
+    );
     assert!(matches!(
         scene.media.last(),
         Some(MediaCommand::Trickle { connection: PeerConnection::Publisher, candidate, .. })

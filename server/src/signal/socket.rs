@@ -20,6 +20,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Three pings without a sign of life: the connection is half open.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(35);
 
+/// A client says so much at once, and then goes on at this pace: what it says beyond that waits in its own connection, so
+/// that nobody else in the room waits behind it. A client that joins with many candidates says some dozens of things.
+const BURST: u32 = 500;
+const REQUEST_INTERVAL: Duration = Duration::from_millis(10);
+
 /// Why a socket's work is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -56,6 +61,7 @@ async fn serve(socket: &mut WebSocket, session: &Session, queue: &mut mpsc::Rece
     let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard_at = Instant::now();
+    let mut pace = Pace::new(heard_at);
     loop {
         tokio::select! {
             outgoing = queue.recv() => match outgoing {
@@ -66,8 +72,9 @@ async fn serve(socket: &mut WebSocket, session: &Session, queue: &mut mpsc::Rece
                 }
                 Some(ToSocket::HangUp) | None => return End::Finished,
             },
-            incoming = socket.recv() => {
+            incoming = pace.receive(socket) => {
                 heard_at = Instant::now();
+                pace.count(heard_at);
                 let frame = match incoming {
                     Some(Ok(Message::Binary(bytes))) => Frame::Binary(bytes.into()),
                     Some(Ok(Message::Text(text))) => Frame::Text(text.as_str().to_owned()),
@@ -96,6 +103,35 @@ async fn serve(socket: &mut WebSocket, session: &Session, queue: &mut mpsc::Rece
             }
             () = sleep_until(heard_at + SILENCE_TIMEOUT) => return End::Lost("the client is silent"),
         }
+    }
+}
+
+/// How fast a client may speak.
+struct Pace {
+    /// When everything that was said would have been said at the pace.
+    due: Instant,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self { due: now }
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.due = self.due.max(now) + REQUEST_INTERVAL;
+    }
+
+    /// When the next one is read.
+    fn ready_at(&self) -> Option<Instant> {
+        self.due.checked_sub(REQUEST_INTERVAL * BURST)
+    }
+
+    /// Nothing is lost when the future is dropped.
+    async fn receive(&self, socket: &mut WebSocket) -> Option<Result<Message, axum::Error>> {
+        if let Some(ready_at) = self.ready_at() {
+            sleep_until(ready_at).await;
+        }
+        socket.recv().await
     }
 }
 
@@ -131,4 +167,27 @@ async fn close(socket: &mut WebSocket) {
 async fn drain(socket: &mut WebSocket) {
     let handshake = async { while let Some(Ok(_)) = socket.recv().await {} };
     let _ = timeout(WRITE_TIMEOUT, handshake).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_requests_are_read_at_once_and_more_at_a_pace() {
+        let start = Instant::now() + Duration::from_secs(3600);
+        let mut pace = Pace::new(start);
+        for _ in 0..BURST {
+            assert!(pace.ready_at().is_some_and(|at| at <= start));
+            pace.count(start);
+        }
+        for _ in 0..10 {
+            pace.count(start);
+        }
+        assert_eq!(pace.ready_at(), Some(start + 10 * REQUEST_INTERVAL));
+        // Silence makes up for it.
+        let later = start + REQUEST_INTERVAL * (BURST + 10);
+        pace.count(later);
+        assert_eq!(pace.due, later + REQUEST_INTERVAL);
+    }
 }

@@ -168,6 +168,13 @@ class PythonParticipant:
         """What the RTP streams of this participant's connections have carried so far."""
         return Streams.of(await self.room.get_rtc_stats())
 
+    async def last_packet(self) -> float | None:
+        """When the newest packet came on the streams that are there (seconds since the epoch)."""
+        stats = await self.room.get_rtc_stats()
+        reports = [*stats.publisher_stats, *stats.subscriber_stats]
+        inbound = [report.inbound_rtp.inbound for report in reports if report.HasField("inbound_rtp")]
+        return max((one.last_packet_received_timestamp / 1000 for one in inbound), default=None)
+
     async def leave(self) -> None:
         await self.room.disconnect()
         tasks = list(self._tasks)

@@ -5,7 +5,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from livekit import rtc
+from livekit import api, rtc
 
 from conftest import Gathering
 from participant import PythonParticipant, until, until_hears, until_noticed
@@ -94,6 +94,31 @@ async def test_who_may_not_publish_is_not_heard_and_still_hears(gathering: Gathe
     with pytest.raises(Exception):  # noqa: B017 - the SDK raises a bare one, after its own ten seconds
         await guest.speak(660)
     assert "guest" not in alice.ears
+
+
+@pytest.mark.parametrize("single", [True, False], ids=["single", "dual"])
+async def test_a_publisher_whose_right_is_taken_falls_silent_at_once(
+    server: Server, gathering: Gathering, single, capsys
+):
+    alice = await gathering.join("alice", single=single)
+    bob = await gathering.join("bob", single=single)
+    await alice.speak(440)
+    await until_hears(bob, "alice", 440)
+    assert time.time() - await bob.last_packet() < 0.2
+    async with api.LiveKitAPI(f"http://{server.host}", server.api_key, server.api_secret) as livekit:
+        permission = api.ParticipantPermission(can_subscribe=True, can_publish=False, can_publish_data=True)
+        request = api.UpdateParticipantRequest(room=gathering.room, identity="alice", permission=permission)
+        asked = time.time()
+        await livekit.room.update_participant(request)
+    last = asked
+    while time.time() < last + 1:
+        # The SDK forgets the stream with the track.
+        last = max(last, await bob.last_packet() or last)
+    await until_noticed(bob, "unpublished", "alice", 5)
+    took = last - asked
+    with capsys.disabled():
+        print(f"\n  a right that is taken: the last packet came {1000 * took:.0f} ms later")
+    assert took <= 0.2
 
 
 @pytest.mark.parametrize("single", [True, False], ids=["single", "dual"])

@@ -29,8 +29,9 @@ sound?.stop();
 /** A tab with a page that knows nothing yet. */
 async function takeTab(person) {
   const tab = idle.pop() ?? (await openTab());
-  tab.person = person;
   await tab.page.goto(`${pages.origin}/participant`);
+  // What the page before it had still to tell was about whoever was there before.
+  tab.person = person;
   await tab.page.waitForFunction(() => window.commands !== undefined);
   return tab;
 }

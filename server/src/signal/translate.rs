@@ -8,8 +8,11 @@ use banter_protocol::sid::{AudioSource, TrackSid};
 use banter_protocol::token::{Source, VideoGrant};
 use banter_sfu::net::{ConnectionMode, ConnectionQuality, PeerConnection, TrackFormat};
 use banter_sfu::{Mid, ParticipantKey, TrackKey};
+use livekit_protocol::client_info::Capability;
 use livekit_protocol::participant_info::{Kind, KindDetail};
-use livekit_protocol::{ParticipantPermission, SessionDescription, SignalTarget, TrackSource};
+use livekit_protocol::{
+    ClientInfo, ParticipantPermission, SessionDescription, SignalTarget, TrackSource, encryption,
+};
 
 /// Whose track it is, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +141,7 @@ pub(super) fn permitted(grant: VideoGrant, permission: &ParticipantPermission) -
     }
 }
 
-fn track_source(source: Source) -> TrackSource {
+pub(super) fn track_source(source: Source) -> TrackSource {
     match source {
         Source::Camera => TrackSource::Camera,
         Source::Microphone => TrackSource::Microphone,
@@ -146,6 +149,18 @@ fn track_source(source: Source) -> TrackSource {
         Source::ScreenShareAudio => TrackSource::ScreenShareAudio,
         Source::Unknown => TrackSource::Unknown,
     }
+}
+
+/// How a track's frames are encrypted. What this version does not know is not what it could read either.
+pub(super) fn encryption(encryption: i32) -> encryption::Type {
+    encryption::Type::try_from(encryption).unwrap_or(encryption::Type::Custom)
+}
+
+/// What a client says of itself, without what this version does not know: it is told to others, some of them in JSON,
+/// and a number without a name cannot be written there.
+pub(super) fn client(mut client: ClientInfo) -> ClientInfo {
+    client.capabilities.retain(|&capability| Capability::try_from(capability).is_ok());
+    client
 }
 
 /// The kind of participant that a token names; whatever is unknown counts as standard.

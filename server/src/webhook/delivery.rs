@@ -158,7 +158,7 @@ impl Target {
 #[expect(deprecated, reason = "receivers read it still")]
 fn body(event: &WebhookEvent, dropped: i32) -> Vec<u8> {
     let event = WebhookEvent { num_dropped: dropped, ..event.clone() };
-    serde_json::to_vec(&event).expect("a message of strings and numbers is JSON")
+    serde_json::to_vec(&event).expect("the room tells of values that it knows only")
 }
 
 /// An error with its causes: the outermost one says nothing.

@@ -14,7 +14,7 @@ use tracing::{debug, info};
 use super::leave::Ending;
 use super::participant::{self, Participant, Signal, Stage, Subscriptions};
 use super::{JOIN_DEADLINE, JoinIntent, JoinRefusal, MediaCommand, Now, Room, Timer};
-use crate::signal::client;
+use crate::signal::{client, translate};
 
 /// The LiveKit version whose behaviour clients may expect.
 const COMPATIBLE_VERSION: &str = "1.13.5";
@@ -78,7 +78,7 @@ impl Room {
             sid: ParticipantSid::random(&mut self.rng),
             claims,
             grant,
-            client,
+            client: translate::client(client),
             from,
             mode,
             joined_at: now.wall,

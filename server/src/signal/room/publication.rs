@@ -38,8 +38,8 @@ impl Publication {
             sid: sid.to_string(),
             r#type: TrackType::Audio.into(),
             name: request.name.clone(),
-            source: request.source,
-            encryption: request.encryption,
+            source: translate::track_source(translate::source(request.source)).into(),
+            encryption: translate::encryption(request.encryption).into(),
             disable_red: request.disable_red,
             stream: stream(request),
             backup_codec_policy: BackupCodecPolicy::Simulcast.into(),
@@ -142,6 +142,7 @@ fn features(request: &AddTrackRequest) -> Vec<i32> {
 
 #[expect(deprecated, reason = "older clients read the deprecated fields")]
 fn set_features(info: &mut TrackInfo, mut features: Vec<i32>) {
+    features.retain(|&feature| AudioTrackFeature::try_from(feature).is_ok());
     features.sort_unstable();
     features.dedup();
     info.stereo = features.contains(&AudioTrackFeature::TfStereo.into());

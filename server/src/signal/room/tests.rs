@@ -11,9 +11,10 @@ use livekit_protocol::request_response::Reason;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::{
-    DisconnectReason, LeaveRequest, MuteTrackRequest, ParticipantInfo, PublishDataTrackRequest,
-    SubscriptionPermission, TrackPermission, TrackSource, TrackType, TrickleRequest,
-    UpdateParticipantMetadata, UpdateSubscription, UpdateTrackSettings, leave_request,
+    AudioTrackFeature, DisconnectReason, LeaveRequest, MuteTrackRequest, ParticipantInfo,
+    PublishDataTrackRequest, SubscriptionPermission, TrackPermission, TrackSource, TrackType, TrickleRequest,
+    UpdateLocalAudioTrack, UpdateParticipantMetadata, UpdateSubscription, UpdateTrackSettings, encryption,
+    leave_request,
 };
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -621,6 +622,35 @@ fn counters_are_told_soon_and_then_at_most_every_five_seconds() {
     assert_eq!(counters(&mut scene), 0);
     scene.advance(Duration::from_secs(1));
     assert_eq!(counters(&mut scene), 1);
+}
+
+#[test]
+fn values_that_nobody_knows_are_not_passed_on() {
+    let mut scene = Scene::new();
+    let client = ClientInfo { protocol: 17, capabilities: vec![1, 99], ..ClientInfo::default() };
+    let alice = scene.join_as(JoinIntent { client, ..intent("alice") });
+    let bob = scene.join("bob");
+    scene.take(bob);
+    let odd = AddTrackRequest {
+        source: 99,
+        encryption: 99,
+        audio_features: vec![99, AudioTrackFeature::TfStereo.into()],
+        ..add_track("odd")
+    };
+    scene.request(alice, Request::AddTrack(odd));
+    let track = scene.last_published();
+    scene.outcome(alice, outcome(&[track], &[]));
+    let told = scene.updates(bob).pop().expect("he is told");
+    let info = &told.tracks[0];
+    assert_eq!((info.source(), info.encryption()), (TrackSource::Unknown, encryption::Type::Custom));
+    assert_eq!(info.audio_features, [i32::from(AudioTrackFeature::TfStereo)]);
+    assert_eq!(told.capabilities, [1]);
+
+    let track_sid = info.sid.clone();
+    let features = UpdateLocalAudioTrack { track_sid, features: vec![99] };
+    scene.request(alice, Request::UpdateAudioTrack(features));
+    let told = scene.updates(bob).pop().expect("he is told");
+    assert!(told.tracks[0].audio_features.is_empty());
 }
 
 /// One step of a random history of a room. Numbers choose among the participants or tracks that there are.

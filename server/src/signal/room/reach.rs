@@ -31,12 +31,10 @@ impl Room {
     /// The client's socket is gone. It may come back, unless it has not even come up yet.
     pub(in crate::signal) fn handle_signal_closed(&mut self, key: ParticipantKey, now: Now) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
+        participant.signal = Signal::Lost { since: now.instant };
         match participant.stage {
             Stage::Joined => self.remove(key, Ending::SIGNAL_CLOSE, now),
-            Stage::Active => {
-                participant.signal = Signal::Lost { since: now.instant };
-                self.judge_absence(key, now);
-            }
+            Stage::Active => self.judge_absence(key, now),
         }
     }
 

@@ -10,11 +10,12 @@ use livekit_protocol::participant_info::State;
 use livekit_protocol::request_response::Reason;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
+use livekit_protocol::simulate_scenario::Scenario;
 use livekit_protocol::{
     AudioTrackFeature, DisconnectReason, LeaveRequest, MuteTrackRequest, ParticipantInfo,
-    PublishDataTrackRequest, SubscriptionPermission, TrackPermission, TrackSource, TrackType, TrickleRequest,
-    UpdateLocalAudioTrack, UpdateParticipantMetadata, UpdateSubscription, UpdateTrackSettings, encryption,
-    leave_request,
+    PublishDataTrackRequest, SimulateScenario, SubscriptionPermission, TrackPermission, TrackSource,
+    TrackType, TrickleRequest, UpdateLocalAudioTrack, UpdateParticipantMetadata, UpdateSubscription,
+    UpdateTrackSettings, encryption, leave_request,
 };
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -651,6 +652,16 @@ fn values_that_nobody_knows_are_not_passed_on() {
     scene.request(alice, Request::UpdateAudioTrack(features));
     let told = scene.updates(bob).pop().expect("he is told");
     assert!(told.tracks[0].audio_features.is_empty());
+}
+
+#[test]
+fn a_dropped_socket_is_told_nothing_more() {
+    for scenario in [Scenario::Migration(true), Scenario::DisconnectSignalOnResume(true)] {
+        let mut scene = Scene::new();
+        let alice = scene.join("alice");
+        scene.request(alice, Request::Simulate(SimulateScenario { scenario: Some(scenario) }));
+        assert!(scene.hung_up.contains(&alice));
+    }
 }
 
 /// One step of a random history of a room. Numbers choose among the participants or tracks that there are.

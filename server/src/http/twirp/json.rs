@@ -161,9 +161,15 @@ pub(super) fn write<A: Serialize + Shaped>(answer: &A) -> Vec<u8> {
 fn drop_nulls(fields: &mut Map<String, Value>) {
     fields.retain(|_, value| !value.is_null());
     for value in fields.values_mut() {
-        if let Value::Object(inner) = value {
-            drop_nulls(inner);
-        }
+        drop_nulls_within(value);
+    }
+}
+
+fn drop_nulls_within(value: &mut Value) {
+    match value {
+        Value::Object(fields) => drop_nulls(fields),
+        Value::Array(values) => values.iter_mut().for_each(drop_nulls_within),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -204,7 +210,7 @@ fn camel_case(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use livekit_protocol::{CreateRoomRequest, ParticipantPermission, TrackInfo};
+    use livekit_protocol::{CreateRoomRequest, ParticipantPermission, TrackInfo, UpdateSubscriptionsRequest};
     use serde_json::json;
 
     use super::*;
@@ -253,6 +259,13 @@ mod tests {
         for name in given.as_object().expect("a message").keys() {
             assert!(names.contains(name), "{name} is not in the shape");
         }
+    }
+
+    #[test]
+    fn nulls_are_defaults_at_every_depth() {
+        let body = br#"{"room":null,"participantTracks":[{"participantSid":null,"trackSids":["TR_1"]}]}"#;
+        let request: UpdateSubscriptionsRequest = read(body).expect("it is fine");
+        assert_eq!(request.participant_tracks[0].track_sids, ["TR_1"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 #   make check    formatting, lints, types, and whether the generated files are up to date
 #   make compatibility   run LiveKit's clients against Banter and write docs/livekit-compatibility.md
 #   make bench    micro-benchmarks of the media path
-#   make fuzz     one minute for each decoder (FUZZ_SECONDS=3600 for longer); needs `cargo install --locked cargo-fuzz`
+#   make fuzz     one minute for each decoder and core (FUZZ_SECONDS=3600 for longer); needs `cargo install --locked cargo-fuzz`
 
 ui := desktop/ui
 pytest := .venv/bin/python -m pytest

@@ -12,6 +12,8 @@ pub mod config;
 pub mod data_dir;
 mod events;
 mod first_run;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http;
 mod listener;
 mod metrics;

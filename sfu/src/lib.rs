@@ -17,6 +17,8 @@ mod counters;
 mod data;
 mod demux;
 mod forward;
+#[cfg(any(test, all(fuzzing, feature = "sim")))]
+pub mod fuzzing;
 mod key;
 mod negotiate;
 pub mod net;

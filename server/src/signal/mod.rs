@@ -31,6 +31,8 @@ pub use admin::AdminError;
 pub use data::SendDataError;
 pub use members::{MemberDirectory, MemberRefusal, Voice};
 pub use presence::{PresenceEntry, PresenceEvent};
+#[cfg(any(test, fuzzing))]
+pub(crate) use room::room_ops;
 pub use rooms::{Rooms, Tally};
 
 use crate::webhook::Webhooks;

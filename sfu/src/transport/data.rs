@@ -1,5 +1,8 @@
 //! Data channels (RFC 8831): SCTP over DTLS by `sctp-proto`, with channels opened in-band by either side.
 
+#[cfg(any(test, all(fuzzing, feature = "sim")))]
+pub(crate) mod fuzzing;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};

@@ -25,6 +25,8 @@ use self::dtls::{DtlsEvent, DtlsSession};
 use self::ice::{IceEvent, IceSession};
 use crate::rtp::srtp::{DtlsRole, SrtpKeys};
 
+#[cfg(any(test, all(fuzzing, feature = "sim")))]
+pub(crate) use self::data::fuzzing;
 pub use self::data::{ChannelId, ChannelSpec, MAX_MESSAGE_SIZE, Reliability, SendError};
 pub use self::dtls::{Identity, IdentityError};
 pub use self::ice::{IceCredentials, IceRole, Path, stun_local_ufrag};

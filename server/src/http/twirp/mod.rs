@@ -4,6 +4,8 @@
 //! Banter has no counterpart refuse every call of theirs in a way that clients understand.
 
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod grants;
 mod json;
 mod room_service;

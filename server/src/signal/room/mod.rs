@@ -7,6 +7,8 @@
 mod admin;
 mod announce;
 mod data;
+#[cfg(any(test, fuzzing))]
+mod history;
 mod join;
 mod leave;
 mod listeners;
@@ -20,6 +22,8 @@ mod quality;
 mod reach;
 mod requests;
 mod resume;
+#[cfg(any(test, fuzzing))]
+mod scene;
 mod simulate;
 mod subscribe;
 #[cfg(test)]
@@ -46,6 +50,8 @@ use super::presence::PresenceEvent;
 use super::translate::{self, Names};
 pub(super) use admin::MuteRefusal;
 use data::DataRelay;
+#[cfg(any(test, fuzzing))]
+pub(crate) use history::room_ops;
 pub(super) use leave::Ending;
 use participant::{Participant, Signal, Stage};
 pub(super) use requests::{MAX_METADATA, excess};

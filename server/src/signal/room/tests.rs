@@ -1,7 +1,4 @@
 //! The room's behaviour in virtual time: clients and the media plane are played by the test.
-#![expect(clippy::disallowed_methods, reason = "virtual time has to begin somewhere")]
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use banter_protocol::token::Source;
 use banter_sfu::Mid;
@@ -18,8 +15,9 @@ use livekit_protocol::{
     UpdateTrackSettings, encryption, leave_request,
 };
 use proptest::prelude::*;
-use rand::SeedableRng;
 
+use super::history::room_ops;
+use super::scene::{Scene, add_track, grant, intent, outcome};
 use super::*;
 
 mod admin;
@@ -664,110 +662,20 @@ fn a_dropped_socket_is_told_nothing_more() {
     }
 }
 
-/// One step of a random history of a room. Numbers choose among the participants or tracks that there are.
-#[derive(Clone, Debug)]
-enum Step {
-    Join { identity: u8, auto_subscribe: bool, hidden: bool },
-    Leave(usize),
-    LoseSocket(usize),
-    Resume(usize),
-    Reach(usize, Reach),
-    Connect(usize),
-    Publish(usize),
-    Unpublish(usize),
-    Mute(usize, bool),
-    Subscribe(usize, usize, bool),
-    Pause(usize, usize, bool),
-    AllowNobody(usize),
-    AllowEveryone(usize),
-    Speak(usize, bool),
-    Permit(usize, [bool; 4]),
-    MuteFromOutside(usize),
-    Wait(u8),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        (0..6u8, any::<bool>(), any::<bool>()).prop_map(|(identity, auto_subscribe, hidden)| Step::Join {
-            identity,
-            auto_subscribe,
-            hidden
-        }),
-        any::<usize>().prop_map(Step::Leave),
-        any::<usize>().prop_map(Step::LoseSocket),
-        any::<usize>().prop_map(Step::Resume),
-        (any::<usize>(), prop::sample::select(vec![Reach::Heard, Reach::Silent, Reach::Lost]))
-            .prop_map(|(who, reach)| Step::Reach(who, reach)),
-        any::<usize>().prop_map(Step::Connect),
-        any::<usize>().prop_map(Step::Publish),
-        any::<usize>().prop_map(Step::Unpublish),
-        (any::<usize>(), any::<bool>()).prop_map(|(track, muted)| Step::Mute(track, muted)),
-        (any::<usize>(), any::<usize>(), any::<bool>())
-            .prop_map(|(who, track, on)| Step::Subscribe(who, track, on)),
-        (any::<usize>(), any::<usize>(), any::<bool>())
-            .prop_map(|(who, track, on)| Step::Pause(who, track, on)),
-        any::<usize>().prop_map(Step::AllowNobody),
-        any::<usize>().prop_map(Step::AllowEveryone),
-        (any::<usize>(), any::<bool>()).prop_map(|(who, active)| Step::Speak(who, active)),
-        (any::<usize>(), any::<[bool; 4]>()).prop_map(|(who, may)| Step::Permit(who, may)),
-        any::<usize>().prop_map(Step::MuteFromOutside),
-        any::<u8>().prop_map(Step::Wait),
-    ]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever happens: the media plane is asked for sensible things only, presence agrees with the room, and no
-    /// client sees a version go back. [`Scene::settle`] checks each output as it comes.
     #[test]
-    fn any_history_leaves_a_consistent_room(steps in prop::collection::vec(step(), 1..60)) {
-        let mut scene = Scene::channel();
-        for step in steps {
-            scene.act(step);
-            let visible = scene.room.participants.values().filter(|participant| !participant.grant.hidden);
-            let mut inside: Vec<_> = visible.map(|participant| participant.identity().to_owned()).collect();
-            inside.sort();
-            prop_assert_eq!(scene.inside(), inside);
-        }
-        for key in scene.room.keys_of_all() {
-            scene.request(key, Request::Leave(LeaveRequest::default()));
-        }
-        prop_assert!(scene.inside().is_empty());
-        prop_assert!(scene.subscriptions().is_empty());
-        prop_assert!(scene.in_media.is_empty());
-        prop_assert!(scene.room.names.tracks().is_empty());
+    fn any_history_leaves_a_consistent_room(steps in prop::collection::vec(any::<u8>(), 0..1500)) {
+        room_ops(&steps);
     }
 }
 
-/// A room with all that it has said and asked for.
-struct Scene {
-    room: Room,
-    now: Now,
-    messages: BTreeMap<ParticipantKey, Vec<Response>>,
-    media: Vec<MediaCommand>,
-    presence: Vec<PresenceEvent>,
-    webhooks: Vec<WebhookEvent>,
-    hung_up: BTreeSet<ParticipantKey>,
-    closed: bool,
-    sids: BTreeMap<ParticipantKey, String>,
-    /// What the media plane has been told: a model of it.
-    in_media: BTreeSet<ParticipantKey>,
-    owner_by_track: BTreeMap<TrackKey, ParticipantKey>,
-    subscribed: BTreeSet<(ParticipantKey, TrackKey)>,
-    may: BTreeMap<ParticipantKey, Permissions>,
-    entries: BTreeMap<String, PresenceEntry>,
-    version_by_listener: BTreeMap<(ParticipantKey, String), u32>,
-}
-
+/// What only tests ask of a room.
 impl Scene {
     /// A room that is no channel.
     fn new() -> Self {
         Self::with(false)
-    }
-
-    fn channel() -> Self {
-        Self::with(true)
     }
 
     fn in_production() -> Self {
@@ -776,56 +684,12 @@ impl Scene {
         scene
     }
 
-    fn with(is_channel: bool) -> Self {
-        let now = Now { instant: Instant::now(), wall: SystemTime::now() };
-        let settings = RoomSettings {
-            name: "lobby".into(),
-            is_channel,
-            empty_timeout: Duration::from_secs(300),
-            departure_timeout: Duration::from_secs(20),
-            max_participants: 0,
-            metadata: String::new(),
-        };
-        let mut rng = StdRng::seed_from_u64(7);
-        let server = Server {
-            node: NodeSid::random(&mut rng),
-            program: "banter test".into(),
-            keys: ApiKeys::new(vec![("key".into(), "secret".into())]).expect("one key"),
-            development: true,
-            remote_unmute: false,
-        };
-        Self {
-            room: Room::new(RoomKey(1), settings, Arc::new(server), rng, now),
-            now,
-            messages: BTreeMap::new(),
-            media: Vec::new(),
-            presence: Vec::new(),
-            webhooks: Vec::new(),
-            hung_up: BTreeSet::new(),
-            closed: false,
-            sids: BTreeMap::new(),
-            in_media: BTreeSet::new(),
-            owner_by_track: BTreeMap::new(),
-            subscribed: BTreeSet::new(),
-            may: BTreeMap::new(),
-            entries: BTreeMap::new(),
-            version_by_listener: BTreeMap::new(),
-        }
-    }
-
     fn join(&mut self, identity: &str) -> ParticipantKey {
         self.join_as(intent(identity))
     }
 
     fn join_as(&mut self, intent: JoinIntent) -> ParticipantKey {
         self.try_join(intent, None).expect("there is room")
-    }
-
-    fn try_join(&mut self, intent: JoinIntent, limit: Option<u32>) -> Result<ParticipantKey, JoinRefusal> {
-        let key = self.room.handle_join(intent, limit, self.now)?;
-        self.sids.insert(key, self.room.participants[&key].sid.to_string());
-        self.settle();
-        Ok(key)
     }
 
     /// The client comes with a new socket.
@@ -840,15 +704,6 @@ impl Scene {
             sync_state: None,
         };
         self.resume_as(intent)
-    }
-
-    fn resume_as(&mut self, intent: ResumeIntent) -> Option<ParticipantKey> {
-        let resumed = self.room.handle_resume(intent, self.now);
-        if let Some(key) = resumed {
-            self.hung_up.remove(&key);
-        }
-        self.settle();
-        resumed
     }
 
     fn reach(&mut self, participant: ParticipantKey, reach: Reach) {
@@ -867,19 +722,9 @@ impl Scene {
         self.settle();
     }
 
-    fn request(&mut self, key: ParticipantKey, request: Request) {
-        self.room.handle_request(key, request, self.now);
-        self.settle();
-    }
-
-    fn event(&mut self, event: Event) {
-        self.room.handle_media_event(event, self.now);
-        self.settle();
-    }
-
-    fn outcome(&mut self, key: ParticipantKey, outcome: OfferOutcome) {
-        self.room.handle_offer_outcome(key, 1, Ok(outcome), self.now);
-        self.settle();
+    fn speaks(&mut self, participant: ParticipantKey, level: f32) {
+        let changes = vec![Speaker { participant, level, active: level > 0.0 }];
+        self.event(Event::Speakers { room: RoomKey(1), changes });
     }
 
     fn connected(&mut self, participant: ParticipantKey, connection: PeerConnection) {
@@ -908,233 +753,9 @@ impl Scene {
         self.request(key, Request::Subscription(request));
     }
 
-    fn speaks(&mut self, participant: ParticipantKey, level: f32) {
-        let changes = vec![Speaker { participant, level, active: level > 0.0 }];
-        self.event(Event::Speakers { room: RoomKey(1), changes });
-    }
-
     fn permit(&mut self, key: ParticipantKey, grant: VideoGrant) {
         self.room.set_grant(key, grant, self.now);
         self.settle();
-    }
-
-    /// Lets time pass, timer by timer.
-    fn advance(&mut self, duration: Duration) {
-        let end = self.now.instant + duration;
-        while let Some(at) = self.room.poll_timeout().filter(|at| *at <= end) {
-            self.now.wall += at - self.now.instant;
-            self.now.instant = at;
-            self.room.handle_timeout(self.now);
-            self.settle();
-        }
-        self.now.wall += end - self.now.instant;
-        self.now.instant = end;
-    }
-
-    /// Takes every output in, and checks that it makes sense.
-    fn settle(&mut self) {
-        while let Some(output) = self.room.poll_output() {
-            assert!(!self.closed, "{output:?} came after the end");
-            match output {
-                Output::Send { to, message } => self.receive(to, message),
-                Output::HangUp { participant } => {
-                    self.hung_up.insert(participant);
-                }
-                Output::Media(command) => {
-                    self.model(&command);
-                    self.media.push(command);
-                }
-                Output::Presence(event) => {
-                    self.follow(&event);
-                    self.presence.push(event);
-                }
-                Output::Webhook(event) => self.webhooks.push(*event),
-                Output::Closed => self.closed = true,
-            }
-        }
-    }
-
-    fn receive(&mut self, to: ParticipantKey, message: Arc<SignalResponse>) {
-        assert!(!self.hung_up.contains(&to), "{message:?} was sent after the farewell");
-        let message = message.message.clone().expect("a message says something");
-        if let Response::Update(update) = &message {
-            for info in &update.participants {
-                let known = self.version_by_listener.entry((to, info.sid.clone())).or_default();
-                assert!(info.version >= *known, "the version of {} went back", info.identity);
-                *known = info.version;
-            }
-        }
-        self.messages.entry(to).or_default().push(message);
-    }
-
-    fn model(&mut self, command: &MediaCommand) {
-        match command {
-            MediaCommand::Join(spec) => {
-                assert!(self.in_media.insert(spec.participant));
-                self.may.insert(spec.participant, spec.may);
-            }
-            MediaCommand::Leave { participant } => {
-                assert!(self.in_media.remove(participant));
-                self.owner_by_track.retain(|_, owner| owner != participant);
-                let tracks = &self.owner_by_track;
-                self.subscribed.retain(|(key, track)| key != participant && tracks.contains_key(track));
-            }
-            MediaCommand::Publish { participant, track } => {
-                assert!(self.owner_by_track.insert(track.track, *participant).is_none());
-            }
-            MediaCommand::Unpublish { participant, track } => {
-                assert_eq!(self.owner_by_track.remove(track), Some(*participant));
-                self.subscribed.retain(|(_, subscribed)| subscribed != track);
-            }
-            MediaCommand::SetPermissions { participant, may } => {
-                assert!(self.in_media.contains(participant));
-                self.may.insert(*participant, *may);
-            }
-            MediaCommand::Subscribe { participant, track } => {
-                let owner = self.owner_by_track.get(track).expect("the track exists");
-                assert!(owner != participant && self.in_media.contains(participant));
-                assert!(self.may[participant].subscribe && self.may[owner].publish);
-                assert!(self.subscribed.insert((*participant, *track)));
-            }
-            MediaCommand::Unsubscribe { participant, track } => {
-                assert!(self.subscribed.remove(&(*participant, *track)));
-            }
-            MediaCommand::SetPaused { participant, track, .. } => {
-                assert!(self.subscribed.contains(&(*participant, *track)));
-            }
-            MediaCommand::SetMuted { participant, track, .. } => {
-                assert_eq!(self.owner_by_track.get(track), Some(participant));
-            }
-            MediaCommand::Offer { participant, .. }
-            | MediaCommand::Answer { participant, .. }
-            | MediaCommand::Trickle { participant, .. }
-            | MediaCommand::Resume { participant } => assert!(self.in_media.contains(participant)),
-            MediaCommand::SendData { to, .. } => assert!(to.iter().all(|key| self.in_media.contains(key))),
-            MediaCommand::CloseRoom => assert!(self.in_media.is_empty()),
-        }
-    }
-
-    fn follow(&mut self, event: &PresenceEvent) {
-        match event {
-            PresenceEvent::Joined { entry, .. } => {
-                assert!(self.entries.insert(entry.user_id.clone(), entry.clone()).is_none());
-            }
-            PresenceEvent::Updated { entry, .. } => {
-                assert!(self.entries.insert(entry.user_id.clone(), entry.clone()).is_some());
-            }
-            PresenceEvent::Left { user_id, .. } => assert!(self.entries.remove(user_id).is_some()),
-            PresenceEvent::Speaking { user_ids, .. } => {
-                for entry in self.entries.values_mut() {
-                    entry.speaking = user_ids.contains(&entry.user_id);
-                }
-            }
-        }
-    }
-
-    fn act(&mut self, step: Step) {
-        let keys = self.room.keys_of_all();
-        let someone = |number: usize| (!keys.is_empty()).then(|| keys[number % keys.len()]);
-        let tracks = self.room.names.tracks();
-        let track = |number: usize| (!tracks.is_empty()).then(|| tracks[number % tracks.len()]);
-        let sid = |track: translate::TrackOwner| {
-            self.room.participants[&track.owner].publications[&track.track].info.sid.clone()
-        };
-        match step {
-            Step::Join { identity, auto_subscribe, hidden } => {
-                let grant = VideoGrant { hidden, ..grant() };
-                let intent = JoinIntent { auto_subscribe, grant, ..intent(&format!("user{identity}")) };
-                let _ = self.try_join(intent, Some(4));
-            }
-            Step::Leave(who) => {
-                if let Some(key) = someone(who) {
-                    self.request(key, Request::Leave(LeaveRequest::default()));
-                }
-            }
-            Step::LoseSocket(who) => {
-                if let Some(key) = someone(who) {
-                    self.room.handle_signal_closed(key, self.now);
-                    self.settle();
-                }
-            }
-            Step::Resume(who) => {
-                if let Some(key) = someone(who) {
-                    assert_eq!(self.resume(key), Some(key));
-                }
-            }
-            Step::Reach(who, reach) => {
-                if let Some(key) = someone(who) {
-                    self.reach(key, reach);
-                }
-            }
-            Step::Connect(who) => {
-                if let Some(key) = someone(who) {
-                    self.connected(key, PeerConnection::Publisher);
-                }
-            }
-            Step::Publish(who) => {
-                if let Some(key) = someone(who).filter(|key| self.may[key].publish) {
-                    self.publish_microphone(key);
-                }
-            }
-            Step::Unpublish(which) => {
-                if let Some(track) = track(which) {
-                    // The media plane ends the subscriptions of a track that it has lost by itself.
-                    self.owner_by_track.remove(&track.track);
-                    self.subscribed.retain(|(_, subscribed)| *subscribed != track.track);
-                    self.outcome(track.owner, outcome(&[], &[track.track]));
-                }
-            }
-            Step::Mute(which, muted) => {
-                if let Some(track) = track(which) {
-                    let request = MuteTrackRequest { sid: sid(track), muted };
-                    self.request(track.owner, Request::Mute(request));
-                }
-            }
-            Step::Subscribe(who, which, subscribe) => {
-                if let (Some(key), Some(track)) = (someone(who), track(which)) {
-                    let sid = sid(track);
-                    self.subscribe(key, &sid, subscribe);
-                }
-            }
-            Step::Pause(who, which, disabled) => {
-                if let (Some(key), Some(track)) = (someone(who), track(which)) {
-                    let track_sids = vec![sid(track)];
-                    let request = UpdateTrackSettings { track_sids, disabled, ..Default::default() };
-                    self.request(key, Request::TrackSetting(request));
-                }
-            }
-            Step::AllowNobody(who) => {
-                if let Some(key) = someone(who) {
-                    self.request(key, Request::SubscriptionPermission(SubscriptionPermission::default()));
-                }
-            }
-            Step::AllowEveryone(who) => {
-                if let Some(key) = someone(who) {
-                    let request =
-                        SubscriptionPermission { all_participants: true, track_permissions: Vec::new() };
-                    self.request(key, Request::SubscriptionPermission(request));
-                }
-            }
-            Step::Speak(who, active) => {
-                if let Some(key) = someone(who) {
-                    self.speaks(key, if active { 0.5 } else { 0.0 });
-                }
-            }
-            Step::Permit(who, [publish, subscribe, hidden, recorder]) => {
-                if let Some(key) = someone(who) {
-                    let (can_publish, can_subscribe) = (Some(publish), Some(subscribe));
-                    self.permit(key, VideoGrant { can_publish, can_subscribe, hidden, recorder, ..grant() });
-                }
-            }
-            Step::MuteFromOutside(which) => {
-                if let Some(track) = track(which) {
-                    let sid = sid(track);
-                    self.room.mute_track(track.owner, &sid, true, self.now).expect("the track is there");
-                    self.settle();
-                }
-            }
-            Step::Wait(tenths) => self.advance(Duration::from_millis(u64::from(tenths) * 100)),
-        }
     }
 
     fn take(&mut self, key: ParticipantKey) -> Vec<Response> {
@@ -1205,45 +826,9 @@ impl Scene {
     }
 }
 
-fn grant() -> VideoGrant {
-    VideoGrant { room_join: true, room: "lobby".into(), ..VideoGrant::default() }
-}
-
-fn intent(identity: &str) -> JoinIntent {
-    JoinIntent {
-        claims: Claims { video: None, ..Claims::for_room(identity, identity, "lobby") },
-        grant: grant(),
-        client: ClientInfo { protocol: 17, ..ClientInfo::default() },
-        from: None,
-        mode: ConnectionMode::Single,
-        auto_subscribe: true,
-        add_tracks: Vec::new(),
-        offer: None,
-        extra_addresses: Vec::new(),
-    }
-}
-
 fn resume_intent(identity: &str) -> ResumeIntent {
     let JoinIntent { claims, grant, mode, .. } = intent(identity);
     ResumeIntent { claims, grant, from: None, mode, sid: String::new(), sync_state: None }
-}
-
-fn add_track(cid: &str) -> AddTrackRequest {
-    AddTrackRequest {
-        cid: cid.into(),
-        r#type: TrackType::Audio.into(),
-        source: TrackSource::Microphone.into(),
-        ..AddTrackRequest::default()
-    }
-}
-
-fn outcome(published: &[TrackKey], unpublished: &[TrackKey]) -> OfferOutcome {
-    OfferOutcome {
-        answer: "v=0".into(),
-        sending: Vec::new(),
-        published: published.iter().map(|track| (*track, Mid("3".into()), TrackFormat::Red)).collect(),
-        unpublished: unpublished.to_vec(),
-    }
 }
 
 fn kind(command: &MediaCommand) -> &'static str {

@@ -41,9 +41,10 @@ pub(crate) fn room_ops(input: &[u8]) {
         let Ok(step) = steps.arbitrary() else { break };
         scene.act(step);
         let visible = scene.room.participants.values().filter(|participant| !participant.grant.hidden);
-        let mut inside: Vec<_> = visible.map(|participant| participant.identity()).collect();
+        let mut inside: Vec<_> = visible.map(Participant::identity).collect();
         inside.sort_unstable();
         assert!(scene.entries.keys().eq(inside), "presence says something else");
+        scene.forget();
     }
     scene.end();
 }
@@ -503,6 +504,14 @@ impl Scene {
             assert_eq!(self.room.claims(*key).is_some(), is_inside);
         }
         assert!(self.room.occupancy() <= self.room.participants.len());
+    }
+
+    /// Lets go of what was said, which has been judged.
+    fn forget(&mut self) {
+        self.messages.clear();
+        self.media.clear();
+        self.presence.clear();
+        self.webhooks.clear();
     }
 
     /// Everybody leaves, and nobody comes back.

@@ -298,9 +298,9 @@ impl History {
         for room in 0..ROOMS {
             self.close_room(RoomKey(room));
         }
-        self.sfu(|sfu, _| {
+        self.sfu(|sfu, now| {
             check(sfu);
-            check_empty(sfu);
+            check_empty(sfu, now);
         });
     }
 

@@ -126,11 +126,6 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/rtc/v1", get(connect::rtc_v1))
         .route("/rtc/validate", get(connect::validate_rtc))
         .route("/rtc/v1/validate", get(connect::validate_v1))
-        // Where a server's address was written with a slash at its end, clients come with two of them.
-        .route("//rtc", get(connect::rtc))
-        .route("//rtc/v1", get(connect::rtc_v1))
-        .route("//rtc/validate", get(connect::validate_rtc))
-        .route("//rtc/v1/validate", get(connect::validate_v1))
         .with_state(rooms.clone())
         .layer(axum::middleware::map_response_with_state(rooms, count))
         .layer(allow_any_origin())

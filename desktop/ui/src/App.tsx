@@ -55,7 +55,8 @@ function Home() {
       </div>
     );
   }
-  if (me.isError) {
+  // Who is known stays so while the server is away: leaving the app would end the call.
+  if (me.isLoadingError) {
     return (
       <Page title={t("app.name")}>
         <ProblemNotice

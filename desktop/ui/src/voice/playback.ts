@@ -9,10 +9,15 @@ export class Playback {
     this.detach(key);
     const element = document.createElement("audio");
     element.dataset.userId = userId;
-    element.muted = this.#muted;
+    // livekit-client unmutes what it attaches, and everything in `startAudio`, which it also calls by itself.
+    element.addEventListener("volumechange", () => {
+      if (element.muted !== this.#muted) element.muted = this.#muted;
+    });
     // Chromium feeds a remote track to nobody unless an element in the page plays it.
     document.body.append(element);
     track.attach(element);
+    // The event comes too late for the first words.
+    element.muted = this.#muted;
     this.#elements.set(key, element);
   }
 

@@ -13,11 +13,9 @@ import {
 import { startServer } from "./server.mjs";
 import { startSound } from "./sound.mjs";
 import { until } from "./wait.mjs";
+import { connected, id, join, makeChannel, openSetup, PASSWORD, register } from "./web-app.mjs";
 
-const PASSWORD = "seven pale lanterns";
 const skip = process.env.BANTER_TEST_SERVER_URL ? "needs banter's own web app" : false;
-
-const id = (name) => `[data-testid="${name}"]`;
 
 describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000 }, () => {
   let server;
@@ -47,18 +45,13 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
   const hears = (listener, other) => assertHearsSpeechOf(listener, ids[other.voice], other.voice);
 
   test("the printed link makes the first person the owner", async () => {
-    const link = await until(
-      "the set-up link is printed",
-      5000,
-      () => server.printed().match(/\/setup#code=[\w-]+/)?.[0],
-    );
-    await ada.goto(server.url + link);
-    await register(ada, "setup");
+    await openSetup(ada, server);
+    ids.ada = await register(ada, "setup");
     await ada.see(id("invite-create"));
   });
 
   test("the owner makes a channel", async () => {
-    channel = await makeChannel("Lobby");
+    channel = await makeChannel(ada, "Lobby");
   });
 
   test("whom the owner invites can register, and sees the channel", async () => {
@@ -69,7 +62,7 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
     await ada.press("Escape");
     for (const guest of [bob, fox]) {
       await guest.goto(link);
-      await register(guest, "invite");
+      ids[guest.voice] = await register(guest, "invite");
       await guest.see(id(`channel-${channel}`));
     }
     assert.equal(
@@ -80,7 +73,7 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
   });
 
   test("all three join at once, and each hears the words of each", async () => {
-    await Promise.all(everybody.map((person) => join(person)));
+    await Promise.all(everybody.map((person) => join(person, channel)));
     for (const person of everybody) for (const other of everybody) await person.see(row(other), 3000);
     await assertAllHearAll(everybody, (person) => ids[person.voice]);
   });
@@ -137,7 +130,7 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
   test("who comes later sees who is there, and hears and is heard", async () => {
     await fox.click(id("call-leave"));
     await fox.see(`${id("call-state")}[data-state="idle"]`);
-    await join(fox);
+    await join(fox, channel);
     for (const other of everybody) await fox.see(row(other), 3000);
     await Promise.all([hears(fox, ada), hears(fox, bob), hears(ada, fox), hears(bob, fox)]);
   });
@@ -178,8 +171,8 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
   });
 
   test("a moderator's mute is silence for the others within 200 ms, and ends", async () => {
-    await join(ada);
-    await join(bob);
+    await join(ada, channel);
+    await join(bob, channel);
     await hears(ada, bob);
     const decided = async (muted) => {
       await openMenu(ada, bob);
@@ -197,9 +190,9 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
   });
 
   test("whom a moderator moves is heard in the other channel, and hears there", async () => {
-    await join(ada);
-    await join(bob);
-    const studio = await makeChannel("Studio");
+    await join(ada, channel);
+    await join(bob, channel);
+    const studio = await makeChannel(ada, "Studio");
     await move(bob, studio);
     await bob.see(id("call-moved"));
     await ada.see(`${inside(studio)} ${row(bob)}`);
@@ -208,7 +201,7 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
 
     await bob.click(id("self-mute"));
     await move(bob, channel);
-    await join(ada);
+    await join(ada, channel);
     for (const person of [ada, bob]) await person.see(`${inside(channel)} ${row(bob, '[data-muted="true"]')}`);
     const unmuted = await bob.click(id("self-mute"));
     await until("bob is heard again", 12_000, async () => (await lastSound(ada, ids.bob)) > unmuted);
@@ -229,19 +222,6 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
     assert.ok(gone - kicked <= 2000, `gone after ${gone - kicked} ms`);
   });
 
-  async function makeChannel(name) {
-    await ada.click(id("channel-create"));
-    await ada.see(id("channel-name"));
-    await ada.fill(id("channel-name"), name);
-    await ada.click(id("channel-save"));
-    const made = await until("the channel is listed", 5000, async () => {
-      const channels = await ask(ada, "/api/voice/channels");
-      return channels.find((one) => one.name === name)?.id;
-    });
-    await ada.see(id(`channel-${made}`));
-    return made;
-  }
-
   /** Moves somebody by their menu, and waits until their app is there. */
   async function move(person, to) {
     await openMenu(ada, person);
@@ -249,7 +229,7 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
     await ada.click(id(`choice-${to}`));
     await ada.click(id("move-confirm"));
     await person.see(`${id(`channel-${to}`)}[aria-current="true"]`);
-    await person.see(`${id("call-state")}[data-state="connected"]`, 15_000);
+    await connected(person);
   }
 
   /** The list item of a channel, with the people inside. */
@@ -262,27 +242,7 @@ describe("the web app, in two Chromiums and a Firefox", { skip, timeout: 480_000
     await moderator.evaluate((it) => document.querySelector(it).focus(), button);
     await moderator.press("Enter");
   }
-
-  async function register(person, form) {
-    await person.see(id(`${form}-username`));
-    await person.fill(id(`${form}-username`), person.voice);
-    await person.fill(id(`${form}-password`), PASSWORD);
-    await person.click(id(`${form}-submit`));
-    await person.see(id("self-mute"));
-    ids[person.voice] = (await ask(person, "/api/auth/me")).id;
-  }
-
-  async function join(person, where = channel) {
-    await person.click(id(`channel-${where}`));
-    await person.see(`${id(`channel-${where}`)}[aria-current="true"]`);
-    await person.see(`${id("call-state")}[data-state="connected"]`, 15_000);
-  }
 });
-
-/** What the page of `person` gets from the API. */
-function ask(person, path) {
-  return person.evaluate(async (it) => (await fetch(it)).json(), path);
-}
 
 /** Has the page note when the element for `selector` goes away, as `rowGoneAt`. */
 function watchRow(person, selector) {

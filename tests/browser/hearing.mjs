@@ -8,12 +8,12 @@ const SOUND = 0.005;
 const VOICES = ["ada", "bob", "fox"];
 const enough = (seconds) => Math.floor((seconds * RATE) / BLOCK);
 
-/** Waits until `listener` has heard sound from `who`. */
-export function untilSound(listener, who, within = 15_000) {
+/** Waits until `listener` has heard sound from `who` since the time `since`; answers the time of day of the first. */
+export function untilSound(listener, who, within = 15_000, since = 0) {
   return until(
     `${listener.voice} hears ${who}`,
     within,
-    async () => (await listener.hearing(who)).some(([, rms]) => rms > SOUND),
+    async () => (await listener.hearing(who, since)).find(([, rms]) => rms > SOUND)?.[0],
     async () => ({
       loudest: Math.max(...(await listener.hearing(who)).map(([, rms]) => rms)),
       ...(await listener.received()),

@@ -9,7 +9,7 @@ export const RATE = 48_000;
 export const BLOCK = 1024;
 /** Seconds of one round of a sound, a whole number of blocks: first speech, then silence. Browsers play the file round and round. */
 export const ROUND = 10.24;
-/** Seconds of silence at the end of each round, at least. */
+/** Seconds of silence at the end of each round, at least, unless a voice has its own. */
 export const PAUSE = 3;
 
 const VOICES = {
@@ -28,6 +28,23 @@ const VOICES = {
     speed: 175,
     words: "Reloading. Anyone got a spare medkit? Mine is gone, gone, gone. Oh, and look up: the roof, the roof!",
   },
+  // These two never stop, so that it can be told how soon they are heard.
+  eve: {
+    voice: "en-gb+f2",
+    speed: 140,
+    pause: 0,
+    words:
+      "Once the server is back we shall all meet in the same channel and go on from where we were, as if nothing had " +
+      "happened to us on the way, and nobody will have to click on anything at all, so keep talking and do not stop.",
+  },
+  kit: {
+    voice: "en-us+m1",
+    speed: 165,
+    pause: 0,
+    words:
+      "Ten green bottles hanging on the wall and if one green bottle should accidentally fall there will be nine green " +
+      "bottles hanging on the wall, which goes on for as long as there are bottles left or people who listen to me sing.",
+  },
 };
 
 /** The path of the WAV file in which `name` speaks: 48 kHz, mono, 16 bits, `ROUND` seconds. */
@@ -36,10 +53,10 @@ export function speech(name) {
   const path = join(folder, `${name}.wav`);
   if (existsSync(path)) return path;
   mkdirSync(folder, { recursive: true });
-  const { voice, speed, words } = VOICES[name];
+  const { voice, speed, words, pause = PAUSE } = VOICES[name];
   const raw = join(folder, `${name}.raw.wav`);
   execFileSync("espeak-ng", ["-v", voice, "-s", String(speed), "-w", raw, words]);
-  const trimmed = ["rate", "-v", String(RATE), "silence", "1", "0.01", "0.1%", "trim", "0", String(ROUND - PAUSE)];
+  const trimmed = ["rate", "-v", String(RATE), "silence", "1", "0.01", "0.1%", "trim", "0", String(ROUND - pause)];
   execFileSync("sox", [
     "-V1",
     raw,

@@ -9,8 +9,8 @@
 
 ui := desktop/ui
 pytest := .venv/bin/python -m pytest
-# One worker for each SDK and one for the protocol: most of the time goes into waiting for clients.
-conformance_workers := -n 4 --dist loadgroup
+# Each SDK stays with one worker. Most of the time goes into waiting, but more browsers at once are too much for two cores.
+conformance_workers := -n 2 --dist loadgroup
 FUZZ_SECONDS ?= 60
 
 .PHONY: run test check bench fuzz generate

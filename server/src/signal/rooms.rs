@@ -353,7 +353,7 @@ impl Rooms {
             actor.run().await;
             rooms.forget(&ended, key);
         };
-        tokio::spawn(run.instrument(info_span!("room", name)));
+        tokio::spawn(run.instrument(info_span!(parent: None, "room", name)));
         Ok(open)
     }
 

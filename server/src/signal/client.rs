@@ -1,4 +1,4 @@
-//! What a client says of itself, and which clients have to be treated with care.
+//! What a client says of itself in the query of `/rtc`.
 
 use livekit_protocol::ClientInfo;
 use livekit_protocol::client_info::{Capability, Sdk};
@@ -39,26 +39,6 @@ pub(super) fn parse<'a>(query: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
     client
 }
 
-/// Whether a client may send offers as soon as it has something to publish, or had better gather its wishes for a moment.
-///
-/// LiveKit's Node SDK up to 1.1.0 (its core up to 0.12.73) takes the answer to the first offer of a new session for the
-/// answer to the second, so that it makes a third offer too early, and then waits for itself for ever. It happens when it
-/// publishes again right after a full reconnect; with the slower way of publishing it does not.
-pub(super) fn publishes_fast(client: &ClientInfo) -> bool {
-    client.sdk() != Sdk::Node || version(&client.version).is_some_and(|version| version > (1, 1, 0))
-}
-
-/// Reads `1.2.3`, also with something behind it. `None` for what is not a version.
-fn version(text: &str) -> Option<(u32, u32, u32)> {
-    let mut numbers = text.splitn(3, '.');
-    let mut next = || {
-        let number = numbers.next()?;
-        let end = number.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(number.len());
-        number[..end].parse().ok()
-    };
-    Some((next()?, next()?, next()?))
-}
-
 fn sdk(name: &str) -> Sdk {
     match name {
         "ios" => Sdk::Swift,
@@ -75,19 +55,6 @@ fn capability(name: &str) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_those_that_lock_themselves_up_publish_slowly() {
-        let fast = |sdk, version| publishes_fast(&parse([("sdk", sdk), ("version", version)]));
-        assert!(fast("js", "2.15.0") && fast("python", "1.2.1") && fast("", ""));
-        assert!(
-            !fast("node", "1.1.0")
-                && !fast("node", "0.13.29-dev")
-                && !fast("node", "")
-                && !fast("node", "one")
-        );
-        assert!(fast("node", "1.1.1") && fast("node", "1.2.0-rc.1") && fast("node", "2.0.0"));
-    }
 
     #[test]
     fn a_description_is_read_and_what_is_unknown_is_left_out() {

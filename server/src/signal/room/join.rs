@@ -14,7 +14,7 @@ use tracing::{debug, info};
 use super::leave::Ending;
 use super::participant::{self, Participant, Signal, Stage, Subscriptions};
 use super::{JOIN_DEADLINE, JoinIntent, JoinRefusal, MediaCommand, Now, Room, Timer};
-use crate::signal::{client, translate};
+use crate::signal::translate;
 
 /// The LiveKit version whose behaviour clients may expect.
 const COMPATIBLE_VERSION: &str = "1.13.5";
@@ -160,7 +160,7 @@ impl Room {
             ping_interval: PING_INTERVAL_SECONDS,
             server_info: Some(self.server_info()),
             enabled_publish_codecs: codecs(),
-            fast_publish: participant.grant.may_publish() && client::publishes_fast(&participant.client),
+            fast_publish: participant.grant.may_publish(),
             sif_trailer: random_trailer(&mut self.rng),
             ..JoinResponse::default()
         }

@@ -20,7 +20,8 @@ What LiveKit's own clients, unmodified, can do on Banter. Each line is a test in
 LiveKit's own server ({oracle}) passes too, but where the end of this page says otherwise. ✓ works, ✗ does not,
 – cannot be tried, because the client has no call for it.
 
-The clients: {versions}. `/rtc/v1` is one peer connection for both directions, `/rtc` is two. In every call the other
+The clients: {versions}. `@livekit/rtc-node`
+has a newer core than it pins; the end of this page says why. `/rtc/v1` is one peer connection for both directions, `/rtc` is two. In every call the other
 participants run on the Python SDK.
 """
 

@@ -21,8 +21,8 @@ LiveKit's own server ({oracle}) passes too, but where the end of this page says 
 – cannot be tried, because the client has no call for it.
 
 The clients: {versions}. `@livekit/rtc-node`
-has a newer core than it pins; the end of this page says why. `/rtc/v1` is one peer connection for both directions, `/rtc` is two. In every call the other
-participants run on the Python SDK.
+has a newer core than it pins; the end of this page says why. `/rtc/v1` is one peer connection for both directions,
+`/rtc` is two. In every call the other participants run on the Python SDK.
 """
 
 ORACLE = "1.13.5"

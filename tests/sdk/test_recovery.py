@@ -39,8 +39,10 @@ async def test_cuts_of_signalling_media_and_both_are_recovered_from(capsys):
     if os.geteuid() == 0:
         cuts += [
             media_is_cut("media cut for 3 s", "udp", 3, within=5),
-            media_is_cut("media cut for 30 s", "udp", 30, within=45),
+            media_is_cut("media cut for 30 s", "udp", 30, within=20),
             media_is_cut("both cut for 3 s", "all", 3, within=5),
+            # Before it tries anew, Bob's core (livekit-ffi 0.12.75) waits until its dead socket has taken a last word.
+            # TCP's pauses have grown to about 26 s by then, whatever the server does: with LiveKit's it is the same.
             media_is_cut("both cut for 30 s", "all", 30, within=45),
         ]
     else:

@@ -21,7 +21,7 @@ run: setup-run
 	cargo run --release --bin banter -- serve $(ARGS)
 
 test: setup-test
-	scripts/run-tests.sh check test-rust test-ui test-sdk test-browser
+	scripts/run-tests.sh check test-rust test-ui test-sdk test-browser test-conformance
 
 check: check-rust check-ui check-tests check-generated
 

@@ -64,7 +64,8 @@ impl Sfu {
             sections_asked: None,
             level: 0.0,
             rating: Rating::default(),
-            backlog: Backlog::default(),
+            backlog: Backlog::reliable(),
+            early: Backlog::early(),
         });
         self.participant_by_key.insert(spec.participant, index);
         self.rooms.entry(spec.room).or_default().participants.push(index);

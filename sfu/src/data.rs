@@ -1,7 +1,8 @@
 //! Data channels of a room's participants: what comes in becomes events, what goes out waits in turn for a slow reader.
 //!
 //! A reliable message is handed to the recipient's channel at once if there is room; else it waits in the participant's
-//! [`Backlog`], whose bytes all recipients of a broadcast share. Other messages are for now or never.
+//! [`Backlog`], whose bytes all recipients of a broadcast share. Other messages are for now or never, but for those to a
+//! client that is about to open its channels: whoever sees somebody come in expects to be able to tell them something.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,12 +13,15 @@ use tracing::{debug, warn};
 use crate::ParticipantKey;
 use crate::connection::Connection;
 use crate::net::{DataKind, Event, PeerConnection};
+use crate::room::Participant;
 use crate::rtp::srtp::DtlsRole;
 use crate::sfu::Sfu;
 use crate::transport::{ChannelId, ChannelSpec, Reliability, SendError};
 
 /// What may wait for one participant beside what its channel has taken. A reader that is further behind loses messages.
 const MAX_BACKLOG: usize = 1024 * 1024;
+/// The same for lossy messages, which wait only for a channel to open: as much as may be under way on it.
+const MAX_EARLY: usize = 64 * 1024;
 /// Messages that may wait, so that small ones do not cost more in keeping than in bytes.
 const MAX_BACKLOG_MESSAGES: usize = 2048;
 /// How long a message waits for a channel that is not open: about the time in which a joining client opens its own.
@@ -37,9 +41,10 @@ pub(crate) enum Purpose {
     Raw,
 }
 
-/// Reliable messages that a participant has yet to be sent, oldest first.
-#[derive(Debug, Default)]
+/// Messages that a participant has yet to be sent, oldest first.
+#[derive(Debug)]
 pub(crate) struct Backlog {
+    max_bytes: usize,
     messages: VecDeque<(Instant, Bytes)>,
     bytes: usize,
     /// Messages were dropped since it was last empty: that is said once.
@@ -67,7 +72,7 @@ impl Sfu {
             DataKind::Reliable => self.send_reliable(connection, message, now),
             DataKind::Lossy => match self.connections[connection].channel_for(Purpose::Lossy) {
                 Some(channel) => self.send_or_drop(connection, channel, true, message),
-                None => self.counters.data_dropped += 1,
+                None => self.hold_lossy(connection, message, now),
             },
             DataKind::Raw { binary } => {
                 for (channel, purpose) in self.connections[connection].channels.clone() {
@@ -100,6 +105,12 @@ impl Sfu {
                 warn!(participant = %participant.key, "a client reads too slowly: reliable data is dropped");
             }
         }
+    }
+
+    fn hold_lossy(&mut self, connection: usize, message: &Bytes, now: Instant) {
+        let early = &mut self.participants[self.connections[connection].participant].early;
+        self.counters.data_dropped += early.expire(now);
+        self.counters.data_dropped += u64::from(!early.push(message.clone(), now));
     }
 
     fn send_or_drop(&mut self, connection: usize, channel: ChannelId, binary: bool, message: &[u8]) {
@@ -165,9 +176,16 @@ impl Sfu {
         let peer = &mut self.connections[connection];
         peer.channels.retain(|(other, _)| *other != channel);
         peer.channels.push((channel, purpose));
-        let backlog = &mut self.participants[peer.participant].backlog;
-        if purpose == Purpose::Reliable {
-            self.counters.data_dropped += backlog.expire(now);
+        let Participant { backlog, early, .. } = &mut self.participants[peer.participant];
+        match purpose {
+            Purpose::Reliable => self.counters.data_dropped += backlog.expire(now),
+            Purpose::Lossy => {
+                self.counters.data_dropped += early.expire(now);
+                for (_, message) in early.take() {
+                    self.send_or_drop(connection, channel, true, &message);
+                }
+            }
+            Purpose::DataTrack | Purpose::Raw => {}
         }
     }
 
@@ -201,9 +219,28 @@ impl Sfu {
 }
 
 impl Backlog {
+    /// For a reliable channel.
+    pub(crate) fn reliable() -> Self {
+        Self::bounded(MAX_BACKLOG)
+    }
+
+    /// For a lossy channel that is not open yet.
+    pub(crate) fn early() -> Self {
+        Self::bounded(MAX_EARLY)
+    }
+
+    fn bounded(max_bytes: usize) -> Self {
+        Self { max_bytes, messages: VecDeque::new(), bytes: 0, overflowed: false }
+    }
+
+    fn take(&mut self) -> VecDeque<(Instant, Bytes)> {
+        self.bytes = 0;
+        std::mem::take(&mut self.messages)
+    }
+
     /// Adds a message; false if there is no room for it.
     fn push(&mut self, message: Bytes, now: Instant) -> bool {
-        if self.bytes + message.len() > MAX_BACKLOG || self.messages.len() >= MAX_BACKLOG_MESSAGES {
+        if self.bytes + message.len() > self.max_bytes || self.messages.len() >= MAX_BACKLOG_MESSAGES {
             return false;
         }
         self.bytes += message.len();
@@ -244,10 +281,10 @@ mod tests {
     #[test]
     fn a_backlog_is_bounded_in_bytes_and_in_messages() {
         let now = sim::beginning();
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::reliable();
         let message = Bytes::from(vec![0; 64 * 1024]);
         assert_eq!((0..100).filter(|_| backlog.push(message.clone(), now)).count(), 16);
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::reliable();
         let taken = (0..10_000).filter(|_| backlog.push(Bytes::from_static(b"x"), now)).count();
         assert_eq!(taken, MAX_BACKLOG_MESSAGES);
     }
@@ -255,7 +292,7 @@ mod tests {
     #[test]
     fn what_waits_too_long_for_a_channel_is_dropped() {
         let now = sim::beginning();
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::reliable();
         assert!(backlog.push(Bytes::from_static(b"one"), now));
         assert!(backlog.push(Bytes::from_static(b"two"), now + Duration::from_secs(1)));
         assert_eq!(backlog.expire(now + Duration::from_millis(2_500)), 1);

@@ -34,6 +34,8 @@ pub(crate) struct Participant {
     pub(crate) rating: Rating,
     /// Reliable messages that its channel has not taken yet.
     pub(crate) backlog: Backlog,
+    /// Lossy messages that came before the channel for them was open.
+    pub(crate) early: Backlog,
 }
 
 impl Participant {

@@ -11,7 +11,8 @@ export function parseRoute(url: URL): Route {
       return { page: "setup", code: code ?? "" };
     }
     case "/invite":
-      return { page: "invite", code: decoded(fragment) };
+      // What follows tells the desktop app which certificate to expect.
+      return { page: "invite", code: decoded(fragment.replace(/&.*/, "")) };
     default:
       return { page: "app" };
   }

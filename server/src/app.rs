@@ -1,5 +1,6 @@
 //! Wiring and orderly shutdown: the only place that sees every part.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use url::Url;
 
 use crate::addresses;
 use crate::ambient;
@@ -22,7 +24,7 @@ use crate::data_dir::{DataDir, Lock, LockError};
 use crate::events::{self, EventHub, Streams};
 use crate::first_run::Welcome;
 use crate::http::{self, AppState, Site, twirp};
-use crate::listener::{self, Gate};
+use crate::listener::{self, Gate, Port};
 use crate::metrics::Metrics;
 use crate::port_holder::{self, Holder, Transport};
 use crate::ports::Ports;
@@ -37,6 +39,7 @@ use crate::service::setup::SetupCode;
 use crate::service::voice::Voice;
 use crate::signal::{self, Rooms, SignalConfig};
 use crate::store::Database;
+use crate::tls::{Reload, Surroundings, Tls, TlsError, Trust};
 use crate::webhook::{self, Deliveries};
 
 /// How long answers under way may take once the program is told to stop.
@@ -59,6 +62,8 @@ pub struct App {
     serving: JoinHandle<()>,
     ports: Ports,
     setup_code: String,
+    tls: Option<Tls>,
+    reload: Reload,
 }
 
 /// Why the server does not come up.
@@ -68,6 +73,8 @@ pub enum StartError {
     PortInUse(#[from] PortInUse),
     #[error(transparent)]
     Folder(#[from] LockError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
@@ -101,6 +108,15 @@ impl App {
             }
             None => (Vec::new(), None),
         };
+        let (ending, ending_seen) = watch::channel(false);
+        let reload = Reload::default();
+        let around = Surroundings {
+            folder: folder.clone(),
+            names: own_names(&config),
+            reload: reload.clone(),
+            ending: ending_seen.clone(),
+        };
+        let tls = Tls::start(&config.tls, around, ambient::now().wall)?;
         let (handle, media) = start_media(&config)?;
 
         let (reports, presence) = mpsc::unbounded_channel();
@@ -118,7 +134,6 @@ impl App {
         tokio::spawn(events::forward(presence, database.clone(), events.clone()));
 
         let setup_code = secrets::code(&mut ambient::rng());
-        let (ending, ending_seen) = watch::channel(false);
         let sessions = Sessions::new(database.clone());
         let passwords = Passwords::new(hashes_at_once()).context("password hashing does not work")?;
         let state = AppState {
@@ -136,7 +151,11 @@ impl App {
             events,
             streams: Streams::default(),
             database: database.clone(),
-            site: Arc::new(Site::new(config.public_url.clone(), config.trusted_proxies.clone())),
+            site: Arc::new(Site::new(
+                config.public_url.clone(),
+                config.trusted_proxies.clone(),
+                tls.as_ref().map_or(Trust::Plain, Tls::trust),
+            )),
             ending: ending_seen,
             media: handle.clone(),
             metrics: Metrics {
@@ -149,9 +168,11 @@ impl App {
         let livekit = signal::router(rooms.clone()).merge(twirp::router(rooms.clone()));
         let router = http::router(state.clone(), livekit);
         let gate = Gate::new(&config.trusted_proxies);
-        let metrics_router = http::metrics_router(state.metrics.clone());
-        tokio::spawn(serve(metrics_listeners, metrics_router, gate.clone(), ending.subscribe()));
-        let serving = tokio::spawn(serve(listeners, router, gate, ending.subscribe()));
+        let metrics = http::metrics_router(state.metrics.clone());
+        let metrics = Port { router: metrics, gate: gate.clone(), tls: None };
+        tokio::spawn(serve(metrics_listeners, metrics, ending.subscribe()));
+        let port = Port { router, gate, tls: tls.clone() };
+        let serving = tokio::spawn(serve(listeners, port, ending.subscribe()));
         let ports = Ports {
             http: http_port,
             metrics: metrics_port,
@@ -177,13 +198,22 @@ impl App {
             serving,
             ports,
             setup_code,
+            tls,
+            reload,
         })
+    }
+
+    /// Has certificates looked at again, from wherever a wish for that may come.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// The box for the operator, with a set-up link while there is no owner.
     pub async fn welcome(&self) -> anyhow::Result<String> {
         let needed = self.state.accounts.setup_needed().await?;
-        let url = |host: String| format!("http://{host}:{}", self.ports.http);
+        let trust = self.tls.as_ref().map_or(Trust::Plain, Tls::trust);
+        let scheme = if trust == Trust::Plain { "http" } else { "https" };
+        let url = |scheme, host: String| format!("{scheme}://{host}:{}", self.ports.http);
         let (local, network): (Vec<IpAddr>, Vec<IpAddr>) = self
             .config
             .bind
@@ -191,10 +221,11 @@ impl App {
             .flat_map(|bind| addresses::reachable(*bind))
             .partition(IpAddr::is_loopback);
         let welcome = Welcome {
-            local: (!local.is_empty()).then(|| url("localhost".to_owned())),
-            network: network.into_iter().map(|address| url(host(address))).collect(),
+            local: (!local.is_empty()).then(|| url("http", "localhost".to_owned())),
+            network: network.into_iter().map(|address| url(scheme, host(address))).collect(),
             public: self.config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
             setup_code: needed.then(|| self.setup_code.clone()),
+            trust,
             ports: self.ports.clone(),
             dev: self.config.dev,
         };
@@ -253,8 +284,8 @@ async fn upkeep(sessions: &Sessions) {
 }
 
 /// Serves on every listener until `ending` is true and the answers under way have ended.
-async fn serve(listeners: Vec<TcpListener>, router: axum::Router, gate: Gate, ending: watch::Receiver<bool>) {
-    let serve = |listener| listener::serve(listener, router.clone(), gate.clone(), ending.clone());
+async fn serve(listeners: Vec<TcpListener>, port: Port, ending: watch::Receiver<bool>) {
+    let serve = |listener| listener::serve(listener, port.clone(), ending.clone());
     future::join_all(listeners.into_iter().map(serve)).await;
 }
 
@@ -339,6 +370,18 @@ fn start_media(config: &Config) -> Result<(MediaHandle, Media), StartError> {
         }
         Err(error) => Err(anyhow::Error::new(error).context("starting the media workers").into()),
     }
+}
+
+/// What this server may be called in an address, as far as it knows.
+fn own_names(config: &Config) -> Vec<String> {
+    let reachable = config.bind.iter().flat_map(|bind| addresses::reachable(*bind));
+    let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let addresses: BTreeSet<IpAddr> = reachable.chain(loopback).collect();
+    let public = config.public_url.as_ref().and_then(Url::host_str);
+    // A URL has IPv6 addresses in brackets.
+    let public = public.map(|host| host.trim_matches(['[', ']']).to_owned());
+    let names: BTreeSet<String> = public.into_iter().chain(addresses.iter().map(IpAddr::to_string)).collect();
+    ["localhost".to_owned()].into_iter().chain(names).collect()
 }
 
 fn signal_config(config: &Config) -> SignalConfig {

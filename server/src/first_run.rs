@@ -8,6 +8,7 @@ use crate::config::keys;
 use crate::ports::Ports;
 use crate::service::secrets;
 use crate::store::{self, Database, StoreError};
+use crate::tls::Trust;
 
 /// Makes the API key and fills in the `livekit_*` settings that are missing; answers all settings.
 pub async fn prepare_settings(database: &Database) -> Result<BTreeMap<String, String>, StoreError> {
@@ -40,11 +41,12 @@ pub async fn prepare_settings(database: &Database) -> Result<BTreeMap<String, St
 pub struct Welcome {
     /// `http://localhost:7880`, if this machine can connect.
     pub local: Option<String>,
-    /// The same for others on the network.
+    /// The same for others on the network, with https where there is a certificate.
     pub network: Vec<String>,
     pub public: Option<String>,
     /// Only while there is no owner.
     pub setup_code: Option<String>,
+    pub trust: Trust,
     pub ports: Ports,
     pub dev: bool,
 }
@@ -72,8 +74,12 @@ impl Welcome {
         lines.push(String::new());
         lines.push(format!("Ports              {}/tcp web app, API, signalling", self.ports.http));
         lines.push(format!("                   {} voice", self.media_ports()));
+        if let Trust::Fingerprint(fingerprint) = self.trust {
+            lines.push(format!("SHA-256            {fingerprint}"));
+            lines.push(format!("{:19}is this server's own certificate, of which browsers warn once", ""));
+        }
         lines.push(String::new());
-        lines.extend(HELP.iter().map(|line| (*line).to_owned()));
+        lines.extend(self.help().iter().map(|line| (*line).to_owned()));
         if self.dev {
             lines.push(String::new());
             lines.push(
@@ -81,6 +87,14 @@ impl Welcome {
             );
         }
         lines
+    }
+
+    fn help(&self) -> [&'static str; 5] {
+        let [first, second] = match self.trust {
+            Trust::Plain => NO_TLS,
+            Trust::Fingerprint(_) | Trust::Authority => TLS,
+        };
+        [SILENCE[0], SILENCE[1], first, second, MORE]
     }
 
     fn media_ports(&self) -> String {
@@ -95,13 +109,19 @@ impl Welcome {
     }
 }
 
-const HELP: [&str; 5] = [
+const SILENCE: [&str; 2] = [
     "Nobody hears anything?  Open these ports in the firewall of this machine. Behind a router, forward them",
     "                        and start with --advertise and the router's public address.",
-    "No microphone?          Browsers give one only to pages at localhost or https://. For other machines, put",
-    "                        a proxy with TLS in front and start with --public-url https://its.name.",
-    "More: banter --help, banter config show",
 ];
+const NO_TLS: [&str; 2] = [
+    "No microphone?          Browsers give one only to pages at localhost or https://. For other machines, put",
+    "                        a proxy with TLS in front and give --public-url https://its.name, or leave out --tls off.",
+];
+const TLS: [&str; 2] = [
+    "No microphone?          Browsers give one only to pages at localhost or https://. For other machines, use",
+    "                        the https:// addresses above.",
+];
+const MORE: &str = "More: banter --help, banter config show";
 
 fn frame(lines: &[String]) -> String {
     let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
@@ -117,6 +137,7 @@ fn frame(lines: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::Fingerprint;
 
     #[test]
     fn the_box_has_addresses_link_and_ports() {
@@ -128,6 +149,7 @@ mod tests {
             "http://192.168.1.5:7880/setup#code=c0de ",
             "7880/tcp web app",
             "50000/udp 50001/udp 7881/tcp voice",
+            "a proxy with TLS",
             "Nobody hears anything?",
         ] {
             assert!(text.contains(part), "{part:?} is missing:\n{text}");
@@ -141,12 +163,22 @@ mod tests {
         assert!(!welcome(None).to_box().contains("/setup"));
     }
 
+    #[test]
+    fn a_certificate_of_its_own_is_shown_to_compare() {
+        let trust = Trust::Fingerprint(Fingerprint::of(b"abc"));
+        let text = Welcome { trust, ..welcome(None) }.to_box();
+        assert!(text.contains("BA:78:16:BF") && text.contains("browsers warn once"), "{text}");
+        assert!(text.contains("the https:// addresses above"), "{text}");
+        assert!(!text.contains("a proxy with TLS"), "{text}");
+    }
+
     fn welcome(code: Option<&str>) -> Welcome {
         Welcome {
             local: Some("http://localhost:7880".into()),
             network: vec!["http://192.168.1.5:7880".into(), "http://10.0.0.7:7880".into()],
             public: None,
             setup_code: code.map(str::to_owned),
+            trust: Trust::Plain,
             ports: Ports {
                 http: 7880,
                 metrics: None,

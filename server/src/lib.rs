@@ -23,6 +23,7 @@ mod service;
 pub mod signal;
 pub mod store;
 mod telemetry;
+pub mod tls;
 pub mod webhook;
 
 pub use http::document as openapi;

@@ -1,5 +1,5 @@
-//! Accepts connections and serves HTTP on them, within bounds: who connects and says nothing, or says it slowly, holds one
-//! socket for some seconds, and no address holds all of them.
+//! Accepts connections, tells from their first byte what they speak, and serves HTTP on them, within bounds: who connects
+//! and says nothing, or says it slowly, holds one socket for some seconds, and no address holds all of them.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,11 +22,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 use tower_service::Service;
 use tracing::{debug, warn};
 
+use crate::tls::{self, Tls};
+
 /// For the whole head of a request, from the moment that it could be sent. It also ends idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// For the whole TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a request's head. A request target alone may have 64 KiB, since it carries a session description.
 const MAX_HEAD: usize = 192 * 1024;
 const MAX_HEADERS: usize = 100;
@@ -36,6 +42,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_OF_ADDRESS: usize = 512;
 /// Connections of one IPv6 network of 64 bits or one IPv4 address are counted together.
 const IPV6_NETWORK: u8 = 64;
+
+/// What answers at a port. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Port {
+    pub router: Router,
+    pub gate: Gate,
+    /// Beside plain HTTP. `None` turns away who begins with TLS.
+    pub tls: Option<Tls>,
+}
+
+/// Whether a request came by TLS, to this server itself: an extension of every request.
+#[derive(Clone, Copy, Debug)]
+pub struct OverTls(pub bool);
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Http,
+    Tls,
+}
 
 /// Counts open connections by address. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -103,7 +129,7 @@ fn counted(peer: IpAddr) -> IpAddr {
 }
 
 /// Serves until `ending` is true, then lets the answers under way end.
-pub async fn serve(listener: TcpListener, router: Router, gate: Gate, ending: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, port: Port, ending: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let mut stop = ending.clone();
     loop {
@@ -113,9 +139,10 @@ pub async fn serve(listener: TcpListener, router: Router, gate: Gate, ending: wa
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((stream, peer)) => match gate.admit(peer.ip()) {
+            Ok((stream, peer)) => match port.gate.admit(peer.ip()) {
                 Some(place) => {
-                    connections.spawn(connection(stream, peer, place, router.clone(), ending.clone()));
+                    let stream = Admitted { stream, _place: place };
+                    connections.spawn(connection(stream, peer, port.clone(), ending.clone()));
                 }
                 None => debug!(%peer, "connection refused: its address has too many"),
             },
@@ -129,17 +156,60 @@ pub async fn serve(listener: TcpListener, router: Router, gate: Gate, ending: wa
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(
-    stream: TcpStream,
+async fn connection(stream: Admitted, peer: SocketAddr, port: Port, mut ending: watch::Receiver<bool>) {
+    // Signalling messages are small and urgent.
+    let _ = stream.stream.set_nodelay(true);
+    let served = tokio::select! {
+        opened = open(stream, peer, &port) => opened,
+        () = ended(&mut ending) => return,
+    };
+    match served {
+        Ok(Open::Http(stream)) => answer(stream, peer, OverTls(false), port.router, ending).await,
+        Ok(Open::Tls(stream)) => answer(stream, peer, OverTls(true), port.router, ending).await,
+        Err(error) => debug!(%peer, %error, "connection ended before its first request"),
+    }
+}
+
+/// A connection on which HTTP can begin.
+enum Open {
+    Http(Admitted),
+    Tls(Box<TlsStream<Admitted>>),
+}
+
+async fn open(stream: Admitted, peer: SocketAddr, port: &Port) -> io::Result<Open> {
+    match (opening(&stream.stream).await?, &port.tls) {
+        (Opening::Http, _) => Ok(Open::Http(stream)),
+        (Opening::Tls, Some(tls)) => {
+            let stream = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??;
+            debug!(%peer, version = ?stream.get_ref().1.protocol_version(), "TLS handshake done");
+            Ok(Open::Tls(Box::new(stream)))
+        }
+        (Opening::Tls, None) => Err(io::Error::other("it speaks TLS, which is off at this port")),
+    }
+}
+
+/// The first byte decides, and stays to be read.
+async fn opening(stream: &TcpStream) -> io::Result<Opening> {
+    let mut first = [0];
+    match timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await?? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ if first[0] == tls::FIRST_BYTE => Ok(Opening::Tls),
+        _ => Ok(Opening::Http),
+    }
+}
+
+async fn answer<S>(
+    stream: S,
     peer: SocketAddr,
-    place: Place,
+    over_tls: OverTls,
     router: Router,
     mut ending: watch::Receiver<bool>,
-) {
-    // Signalling messages are small and urgent.
-    let _ = stream.set_nodelay(true);
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(over_tls);
         router.clone().call(request.map(Body::new))
     });
     let connection = http1::Builder::new()
@@ -147,7 +217,7 @@ async fn connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(Admitted { stream, _place: place }), service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let outcome = tokio::select! {

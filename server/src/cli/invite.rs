@@ -9,7 +9,7 @@ use super::flags::{self, FolderFlags};
 use super::{folder, print};
 use crate::ambient;
 use crate::ports::Ports;
-use crate::service::invites;
+use crate::service::invites::{self, Destination};
 use crate::store;
 
 #[derive(Debug, Subcommand)]
@@ -38,9 +38,11 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         // Others on the network replace the name by this machine's address, which the server prints at its start.
         None => format!("http://localhost:{}", Ports::read(&data).map_or(config.port, |ports| ports.http)),
     };
+    // Whose certificate is found there, ours or a proxy's, nobody knows from here.
+    let to = Destination { base, fingerprint: None };
     let request = CreateInvite { max_uses: Some(max_uses), expires_in_seconds: Some(expires_in) };
     let (now, mut rng) = (ambient::now().wall, ambient::rng());
-    let created = folder::block_on(invites::create(&database, None, request, &base, now, &mut rng))??;
+    let created = folder::block_on(invites::create(&database, None, request, &to, now, &mut rng))??;
     database.close();
     print(&format!("{}\n", created.url))
 }

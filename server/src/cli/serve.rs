@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::flags::{self, AllFlags};
 use super::{folder, print};
 use crate::app::App;
+use crate::tls::Reload;
 use crate::{first_run, telemetry};
 
 pub fn run(flags: AllFlags) -> anyhow::Result<()> {
@@ -24,25 +27,58 @@ pub fn run(flags: AllFlags) -> anyhow::Result<()> {
         .build()
         .context("the runtime could not be started")?;
     runtime.block_on(async {
+        let signals = Signals::catch()?;
         let settings = first_run::prepare_settings(&database).await?;
         let config = flags::resolve(&raw, &settings)?;
         let app = App::start(config, data, database).await?;
         print(&app.welcome().await?)?;
-        app.run_until(stop_signal()).await
+        let reload = app.reload();
+        app.run_until(signals.stop(reload)).await
     })
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be caught");
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+/// What an operator says to a program that runs, from the moment it is caught.
+#[cfg(unix)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let caught = |kind| signal(kind).context("signals cannot be caught");
+        Ok(Self {
+            terminate: caught(SignalKind::terminate())?,
+            interrupt: caught(SignalKind::interrupt())?,
+            hang_up: caught(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT. SIGHUP has certificates looked at again.
+    async fn stop(mut self, reload: Reload) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => reload.request(),
+            }
         }
     }
-    #[cfg(not(unix))]
-    let _ = tokio::signal::ctrl_c().await;
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Waits for Ctrl+C. Nobody can ask for a reload.
+    async fn stop(self, _: Reload) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }

@@ -140,6 +140,20 @@ pub static TRUSTED_PROXIES: Key = Key::new(
     "",
     "Reverse proxies, beside those on this machine, whose X-Forwarded headers are believed, such as 10.0.0.0/8",
 );
+pub static TLS: Key = Key::new(
+    "tls",
+    "MODE",
+    "self-signed",
+    "Where the certificate for https comes from: self-signed (made on first run), files, or off (behind a \
+     proxy that has one)",
+);
+pub static TLS_CERT: Key = Key::new(
+    "tls_cert",
+    "FILE",
+    "",
+    "Certificate chain in PEM, for --tls files; read again when it changes and on SIGHUP",
+);
+pub static TLS_KEY: Key = Key::new("tls_key", "FILE", "", "Private key to that certificate, in PEM");
 pub static LOG_FORMAT: Key =
     Key::new("log_format", "FORMAT", "auto", "text, json, or auto: text on a terminal and JSON elsewhere");
 pub static LOG: Key =
@@ -238,7 +252,7 @@ pub static METRICS_USERNAME: Key =
 pub static METRICS_PASSWORD: Key =
     Key::new("metrics_password", "PASSWORD", "", "Password to that name").exposed(Exposure::Secret);
 
-pub static ALL: [&Key; 35] = [
+pub static ALL: [&Key; 38] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
@@ -253,6 +267,9 @@ pub static ALL: [&Key; 35] = [
     &ADVERTISE,
     &PUBLIC_URL,
     &TRUSTED_PROXIES,
+    &TLS,
+    &TLS_CERT,
+    &TLS_KEY,
     &LOG_FORMAT,
     &LOG,
     &DEV,

@@ -4,6 +4,7 @@ pub mod keys;
 pub mod livekit;
 mod parse;
 mod raw;
+mod tls;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use url::Url;
 use crate::webhook::{Filter, WebhookConfig};
 use keys::{Exposure, Key};
 pub use raw::{Complaint, Given, Origin, RawConfig};
+pub use tls::{TlsConfig, TlsMode};
 
 /// Every value is usable as it is.
 #[derive(Clone, Debug)]
@@ -42,6 +44,7 @@ pub struct Config {
     pub advertise: Vec<IpAddr>,
     pub public_url: Option<Url>,
     pub trusted_proxies: Vec<IpNet>,
+    pub tls: TlsConfig,
     pub log: Log,
     pub dev: bool,
     /// The first pair signs. Empty until the first run has made one.
@@ -179,6 +182,7 @@ impl TryFrom<&RawConfig> for Config {
             advertise: check.value(&keys::ADVERTISE, |text| parse::list(text, "an IP address")),
             public_url: check.value(&keys::PUBLIC_URL, parse::public_url),
             trusted_proxies: check.value(&keys::TRUSTED_PROXIES, parse::networks),
+            tls: check.tls(),
             log: Log {
                 format: check.value(&keys::LOG_FORMAT, parse::log_format),
                 filter: check.value(&keys::LOG, parse::log_filter),

@@ -11,7 +11,7 @@ use livekit_protocol::RoomConfiguration;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use super::{ApiKeyPair, Choice, LogFormat};
+use super::{ApiKeyPair, Choice, LogFormat, TlsMode};
 
 pub(super) fn parse<T: std::str::FromStr<Err: Display>>(text: &str, what: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("is not {what}: {error}"))
@@ -178,6 +178,15 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err("is not a log format; the formats are auto, text and json".to_owned()),
+    }
+}
+
+pub(super) fn tls_mode(text: &str) -> Result<TlsMode, String> {
+    match text {
+        "off" => Ok(TlsMode::Off),
+        "self-signed" => Ok(TlsMode::SelfSigned),
+        "files" => Ok(TlsMode::Files),
+        _ => Err("is not a way to get a certificate; the ways are self-signed, files and off".to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@ use super::body::Json;
 use super::error::ApiError;
 use super::reached::Reached;
 use crate::ambient::{self, At};
+use crate::service::invites::Destination;
 
 /// Makes an invite (admins). Its code is shown only in this answer.
 #[utoipa::path(post, operation_id = "create_invite", path = "/invites", tag = "invites", responses(
@@ -25,8 +26,8 @@ pub async fn create(
     reached: Reached,
     Json(request): Json<CreateInvite>,
 ) -> Result<(StatusCode, axum::Json<CreatedInvite>), ApiError> {
-    let base = reached.base_url();
-    let invite = app.invites.create(&caller.user, request, &base, now.wall, &mut ambient::rng()).await?;
+    let to = Destination { base: reached.base_url(), fingerprint: reached.fingerprint() };
+    let invite = app.invites.create(&caller.user, request, &to, now.wall, &mut ambient::rng()).await?;
     Ok((StatusCode::CREATED, axum::Json(invite)))
 }
 

@@ -6,6 +6,7 @@ mod channels;
 mod error;
 mod events;
 mod health;
+mod https;
 mod invites;
 mod media;
 mod metrics;
@@ -97,6 +98,7 @@ fn routes(state: AppState, signal: Router) -> Router {
         .fallback(web_app::serve)
         .layer(CompressionLayer::new())
         .layer(axum::middleware::map_response_with_state(policy, security::add_headers))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), https::prefer))
         .with_state(state)
         .merge(signal)
         .layer(CatchPanicLayer::custom(error::panicked))

@@ -14,19 +14,26 @@ use ipnet::IpNet;
 use url::{Origin, Url};
 
 use super::AppState;
+use crate::listener::OverTls;
 use crate::signal::ClientAddress;
+use crate::tls::{Fingerprint, Trust};
 
 /// What the operator says about the way to this server.
 #[derive(Clone, Debug, Default)]
 pub struct Site {
     public_url: Option<Url>,
     trusted_proxies: Vec<IpNet>,
+    trust: Trust,
 }
 
 impl Site {
     /// Forwarding headers are believed only when they come from one of `trusted_proxies`.
-    pub fn new(public_url: Option<Url>, trusted_proxies: Vec<IpNet>) -> Self {
-        Self { public_url, trusted_proxies }
+    pub fn new(public_url: Option<Url>, trusted_proxies: Vec<IpNet>, trust: Trust) -> Self {
+        Self { public_url, trusted_proxies, trust }
+    }
+
+    pub fn trust(&self) -> Trust {
+        self.trust
     }
 
     pub fn public_url(&self) -> Option<&Url> {
@@ -46,6 +53,10 @@ pub struct Reached {
     pub client: IpAddr,
     /// The client speaks TLS, to us or to a proxy in front of us.
     pub secure: bool,
+    /// The client is known to speak plain HTTP, which of one behind a proxy that says nothing is not known.
+    pub plain: bool,
+    /// The client speaks TLS to us, with nothing in between.
+    shaken: bool,
     /// `host[:port]`
     authority: String,
     site: Arc<Site>,
@@ -56,7 +67,8 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 impl Reached {
-    fn new(site: Arc<Site>, peer: IpAddr, host: Option<&str>, headers: &HeaderMap) -> Self {
+    fn new(site: Arc<Site>, hop: Hop, host: Option<&str>, headers: &HeaderMap) -> Self {
+        let peer = hop.peer;
         let proxied = site.trusts(peer);
         let forwarded = |name| if proxied { last_value(headers, name) } else { None };
         let authority = forwarded(FORWARDED_HOST)
@@ -64,23 +76,55 @@ impl Reached {
             .and_then(|text| text.parse::<Authority>().ok())
             .map_or_else(|| "localhost".to_owned(), |authority| authority.as_str().to_ascii_lowercase());
         let client = if proxied { client(&site, headers).unwrap_or(peer) } else { peer };
-        let secure = match forwarded(FORWARDED_PROTO) {
+        let forwarding = [FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO];
+        let shaken = hop.over_tls && forwarding.into_iter().all(|name| forwarded(name).is_none());
+        let proto = forwarded(FORWARDED_PROTO);
+        let secure = match proto {
             Some(proto) => proto.eq_ignore_ascii_case("https"),
+            None if hop.over_tls => true,
+            // TLS ends here, and this has come without it.
+            None if site.trust == Trust::Authority => false,
             // A proxy that says nothing: its public address tells, if it is the one that was used.
             None => site
                 .public_url
                 .as_ref()
                 .is_some_and(|url| url.scheme() == "https" && same_authority(url, &authority)),
         };
-        Self { client: client.to_canonical(), secure, authority, site }
+        let plain = !secure && (proto.is_some() || !proxied);
+        Self { client: client.to_canonical(), secure, plain, shaken, authority, site }
     }
 
     /// `http://host:port`, without a slash at the end.
     pub fn base_url(&self) -> String {
         match &self.site.public_url {
-            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None if self.secure => format!("https://{}", self.authority),
-            None => format!("http://{}", self.authority),
+            // A page that came by TLS may not open sockets without.
+            Some(url) if url.scheme() == "https" || !self.secure => {
+                url.as_str().trim_end_matches('/').to_owned()
+            }
+            _ if self.secure => format!("https://{}", self.authority),
+            _ => format!("http://{}", self.authority),
+        }
+    }
+
+    /// The address at which a client that came without TLS should come back with it.
+    pub fn https_url(&self) -> String {
+        match &self.site.public_url {
+            Some(url) if url.scheme() == "https" => url.as_str().trim_end_matches('/').to_owned(),
+            _ => format!("https://{}", self.authority),
+        }
+    }
+
+    /// What a link to [`Self::base_url`] should say of the certificate that is found there. `None` where an authority
+    /// vouches for it, and where it may be that of a proxy.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let same = |url: &Url| same_authority(url, &self.authority);
+        match self.site.trust {
+            Trust::Fingerprint(fingerprint)
+                if self.shaken && self.site.public_url.as_ref().is_none_or(same) =>
+            {
+                Some(fingerprint)
+            }
+            _ => None,
         }
     }
 
@@ -97,6 +141,13 @@ impl Reached {
         same_authority(&url, &self.authority)
             || self.site.public_url.as_ref().is_some_and(|public| public.origin() == url.origin())
     }
+}
+
+/// Who has opened the connection, and how.
+#[derive(Clone, Copy, Debug)]
+struct Hop {
+    peer: IpAddr,
+    over_tls: bool,
 }
 
 /// Compares host and port; the default port of the URL's scheme may be left out on either side.
@@ -131,12 +182,13 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
+        let over_tls = parts.extensions.get::<OverTls>().is_some_and(|over_tls| over_tls.0);
         // HTTP/2 has the host in the URI, HTTP/1.1 in a header.
         let host = match parts.uri.authority() {
             Some(authority) => Some(authority.as_str()),
             None => parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()),
         };
-        Ok(Self::new(AppState::from_ref(state).site, peer, host, &parts.headers))
+        Ok(Self::new(AppState::from_ref(state).site, Hop { peer, over_tls }, host, &parts.headers))
     }
 }
 
@@ -187,7 +239,7 @@ mod tests {
 
     #[test]
     fn only_the_part_of_the_list_that_our_proxies_wrote_counts() {
-        let site = Site::new(None, vec!["10.0.0.0/8".parse().expect("a network")]);
+        let site = Site::new(None, vec!["10.0.0.0/8".parse().expect("a network")], Trust::Plain);
         let headers = [("x-forwarded-for", "1.1.1.1, 203.0.113.9, 10.0.0.2")];
         assert_eq!(reach(site, "10.0.0.1", "h", &headers).client.to_string(), STRANGER);
     }
@@ -206,14 +258,69 @@ mod tests {
     }
 
     fn public() -> Site {
-        Site::new(Url::parse("https://talk.example/").ok(), Vec::new())
+        Site::new(Url::parse("https://talk.example/").ok(), Vec::new(), Trust::Plain)
+    }
+
+    #[test]
+    fn tls_to_this_server_is_secure_unless_its_proxy_says_otherwise() {
+        let reached = shake(Site::default(), STRANGER, "10.0.0.5:7880", &[]);
+        assert!(reached.secure && !reached.plain);
+        assert_eq!(reached.ws_url(), "wss://10.0.0.5:7880");
+        let site = Site { public_url: Url::parse("http://10.0.0.5:7880").ok(), ..Site::default() };
+        assert_eq!(shake(site, STRANGER, "10.0.0.5:7880", &[]).ws_url(), "wss://10.0.0.5:7880");
+        let headers = [("x-forwarded-proto", "http")];
+        let reached = shake(Site::default(), "127.0.0.1", "h", &headers);
+        assert!(!reached.secure && reached.plain);
+    }
+
+    #[test]
+    fn links_carry_the_fingerprint_of_what_they_lead_to_only() {
+        let fingerprint = Fingerprint::of(b"abc");
+        let own = || Site { trust: Trust::Fingerprint(fingerprint), ..Site::default() };
+        assert_eq!(shake(own(), STRANGER, "h:7880", &[]).fingerprint(), Some(fingerprint));
+        assert_eq!(reach(own(), STRANGER, "h:7880", &[]).fingerprint(), None, "an http link");
+        let forwarded = [("x-forwarded-for", STRANGER)];
+        assert_eq!(shake(own(), "127.0.0.1", "h", &forwarded).fingerprint(), None, "a proxy's certificate");
+        let site = || Site { trust: Trust::Fingerprint(fingerprint), ..public() };
+        assert_eq!(shake(site(), STRANGER, "10.0.0.5:7880", &[]).fingerprint(), None, "elsewhere");
+        assert_eq!(shake(site(), STRANGER, "talk.example", &[]).fingerprint(), Some(fingerprint));
+        let site = Site { trust: Trust::Authority, ..Site::default() };
+        assert_eq!(shake(site, STRANGER, "h", &[]).fingerprint(), None);
+    }
+
+    #[test]
+    fn whether_a_client_speaks_plain_http_is_known_or_not() {
+        let site = || Site { trust: Trust::Authority, ..public() };
+        assert!(reach(site(), STRANGER, "talk.example", &[]).plain);
+        assert!(!reach(site(), "127.0.0.1", "talk.example", &[]).plain, "a proxy that says nothing");
+        assert!(reach(site(), "127.0.0.1", "talk.example", &[("x-forwarded-proto", "http")]).plain);
+        assert!(!reach(site(), "127.0.0.1", "talk.example", &[("x-forwarded-proto", "https")]).plain);
     }
 
     fn reach(site: Site, peer: &str, host: &str, headers: &[(&'static str, &str)]) -> Reached {
+        arrive(site, peer, false, host, headers)
+    }
+
+    fn shake(site: Site, peer: &str, host: &str, headers: &[(&'static str, &str)]) -> Reached {
+        arrive(site, peer, true, host, headers)
+    }
+
+    fn arrive(
+        site: Site,
+        peer: &str,
+        over_tls: bool,
+        host: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Reached {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a value")))
             .collect();
-        Reached::new(Arc::new(site), peer.parse().expect("an address"), Some(host), &headers)
+        Reached::new(
+            Arc::new(site),
+            Hop { peer: peer.parse().expect("an address"), over_tls },
+            Some(host),
+            &headers,
+        )
     }
 }

@@ -12,6 +12,7 @@ use rand::CryptoRng;
 use super::throttle::{Source, Throttle, Throttled};
 use super::{Forbidden, Now, require, secrets};
 use crate::store::{self, Database, StoreError};
+use crate::tls::Fingerprint;
 
 pub const MAX_USES: std::ops::RangeInclusive<i64> = 1..=1000;
 pub const DEFAULT_USES: i64 = 10;
@@ -24,6 +25,23 @@ pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct Invites {
     database: Database,
     lookups: Arc<Throttle<Source>>,
+}
+
+/// Where invite links lead.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// `https://host:port`, without a slash at the end.
+    pub base: String,
+    /// Of the certificate that is found there, if nobody else vouches for it.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+impl Destination {
+    /// Code and fingerprint stand in the fragment, which browsers send to nobody.
+    fn link(&self, code: &str) -> String {
+        let pin = self.fingerprint.map(|fingerprint| format!("&fp={}", fingerprint.to_base64url()));
+        format!("{}/invite#{code}{}", self.base, pin.unwrap_or_default())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -71,17 +89,17 @@ impl Invites {
         Self { database, lookups: Arc::new(Throttle::new(30, Duration::from_secs(2))) }
     }
 
-    /// `base` is the address at which the maker reached the server: the link begins with it.
+    /// The link leads to where the maker reached the server.
     pub async fn create(
         &self,
         caller: &User,
         request: CreateInvite,
-        base: &str,
+        to: &Destination,
         now: UnixMillis,
         rng: &mut (impl CryptoRng + Send),
     ) -> Result<CreatedInvite, CreateInviteError> {
         require(caller, Role::Admin)?;
-        create(&self.database, Some(caller), request, base, now, rng).await
+        create(&self.database, Some(caller), request, to, now, rng).await
     }
 
     /// What somebody with the code may know before they register.
@@ -115,7 +133,7 @@ pub async fn create(
     database: &Database,
     by: Option<&User>,
     request: CreateInvite,
-    base: &str,
+    to: &Destination,
     now: UnixMillis,
     rng: &mut (impl CryptoRng + Send),
 ) -> Result<CreatedInvite, CreateInviteError> {
@@ -135,7 +153,7 @@ pub async fn create(
     };
     let (row, hash) = (invite.clone(), secrets::hash(&code));
     database.write(move |tx| store::invites::insert(tx, &row, &hash)).await?;
-    Ok(CreatedInvite { url: format!("{base}/invite#{code}"), code, invite })
+    Ok(CreatedInvite { url: to.link(&code), code, invite })
 }
 
 fn lifetime(seconds: Option<i64>) -> Result<Duration, CreateInviteError> {

@@ -17,5 +17,6 @@ mod places;
 mod program;
 mod server;
 mod storage;
+mod tls;
 mod tokens;
 mod web_app;

@@ -16,8 +16,10 @@ async fn only_the_owner_of_the_folder_can_read_it() {
     let files: Vec<_> = std::fs::read_dir(server.data()).expect("the folder").flatten().collect();
     assert!(files.len() >= 3, "the database, its log, the ports: {files:?}");
     for file in files {
-        assert_eq!(mode(&file.path()), 0o600, "{file:?}");
+        let expected = if file.path().is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&file.path()), expected, "{file:?}");
     }
+    assert_eq!(mode(&server.data().join("tls/self-signed.pem")), 0o600);
 }
 
 #[tokio::test]

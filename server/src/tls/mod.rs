@@ -1,0 +1,150 @@
+//! TLS: the certificate that this program shows, where it comes from, and how another takes its place while connections
+//! live on.
+//!
+//! [`Tls`] is all that a port needs: [`Tls::accept`] for HTTP, and [`Tls::server_config`] for any other protocol, which
+//! follows every replacement of the certificate by itself.
+
+mod certificate;
+mod files;
+mod fingerprint;
+mod reload;
+mod resolver;
+mod self_signed;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use banter_protocol::rest::UnixMillis;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::config::TlsConfig;
+use crate::data_dir::DataDir;
+use certificate::Certificate;
+pub use certificate::CertificateError;
+pub use files::FilesError;
+pub use fingerprint::Fingerprint;
+pub use reload::Reload;
+use resolver::Resolver;
+pub use self_signed::SelfSignedError;
+
+/// The first byte of a TLS connection: a record that holds a handshake message (RFC 8446 §5.1).
+pub const FIRST_BYTE: u8 = 0x16;
+
+const HTTP: &[u8] = b"http/1.1";
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    resolver: Arc<Resolver>,
+    http: Arc<ServerConfig>,
+    trust: Trust,
+}
+
+/// Why a client should believe the certificate that it is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// There is none to believe: this server speaks plain HTTP only.
+    #[default]
+    Plain,
+    /// It was told this fingerprint, by an invite link for one.
+    Fingerprint(Fingerprint),
+    /// An authority vouches for it.
+    Authority,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error(transparent)]
+    SelfSigned(#[from] SelfSignedError),
+    #[error(transparent)]
+    Files(#[from] FilesError),
+}
+
+/// What TLS has to know of the rest of the program.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    pub folder: DataDir,
+    /// Names and addresses of this server, for a certificate of its own making.
+    pub names: Vec<String>,
+    /// Wakes whoever can read a certificate again.
+    pub reload: Reload,
+    /// True once the program is about to end.
+    pub ending: watch::Receiver<bool>,
+}
+
+impl Tls {
+    /// Takes the certificate that `config` asks for and keeps it up to date from then on. `None` where TLS is off.
+    pub fn start(
+        config: &TlsConfig,
+        around: Surroundings,
+        now: UnixMillis,
+    ) -> Result<Option<Self>, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        match config {
+            TlsConfig::Off => Ok(None),
+            TlsConfig::SelfSigned => {
+                let certificate = self_signed::load_or_make(&around.folder, &around.names, &provider)?;
+                let trust = Trust::Fingerprint(certificate.fingerprint());
+                Ok(Some(Self::with(Arc::new(Resolver::new(certificate)), provider, trust)))
+            }
+            TlsConfig::Files { certificate, key } => {
+                let files = files::Files { certificate: certificate.clone(), key: key.clone() };
+                let stamp = files.stamp();
+                let first = files.load(&provider)?;
+                first.warn_of_expiry(now);
+                let resolver = Arc::new(Resolver::new(first));
+                let this = Self::with(resolver.clone(), provider.clone(), Trust::Authority);
+                tokio::spawn(files::follow(files, stamp, resolver, provider, around.reload, around.ending));
+                Ok(Some(this))
+            }
+        }
+    }
+
+    fn with(resolver: Arc<Resolver>, provider: Arc<CryptoProvider>, trust: Trust) -> Self {
+        let http = server_config(resolver.clone(), provider, &[HTTP]);
+        Self { resolver, http, trust }
+    }
+
+    pub fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// A configuration for another port or protocol, TLS 1.2 and newer. It shows whatever certificate is current at each
+    /// handshake. A client that offers application protocols has to offer one of `protocols`, unless that is empty.
+    pub fn server_config(&self, protocols: &[&[u8]]) -> Arc<ServerConfig> {
+        server_config(self.resolver.clone(), self.http.crypto_provider().clone(), protocols)
+    }
+
+    /// Shakes hands for HTTP. Which application protocol was agreed upon is in the second half of `TlsStream::get_ref`.
+    pub async fn accept<S>(&self, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        TlsAcceptor::from(self.http.clone()).accept(stream).await
+    }
+}
+
+fn server_config(
+    resolver: Arc<Resolver>,
+    provider: Arc<CryptoProvider>,
+    protocols: &[&[u8]],
+) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider has cipher suites for TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Arc::new(config)
+}
+
+/// Where certificates and their keys are kept, each pair in one file.
+fn folder(data: &DataDir) -> PathBuf {
+    data.path().join("tls")
+}

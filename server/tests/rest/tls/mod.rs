@@ -1,0 +1,6 @@
+//! Where the program speaks TLS: which certificate it shows to whom, and what follows from that.
+
+mod client;
+mod files;
+mod navigation;
+mod self_signed;

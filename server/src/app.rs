@@ -18,12 +18,12 @@ use url::Url;
 
 use crate::addresses;
 use crate::ambient;
-use crate::config::Config;
 use crate::config::keys::{self, Key};
+use crate::config::{AcmeConfig, Config, TlsConfig};
 use crate::data_dir::{DataDir, Lock, LockError};
 use crate::events::{self, EventHub, Streams};
 use crate::first_run::Welcome;
-use crate::http::{self, AppState, Site, twirp};
+use crate::http::{self, AppState, Front, Site, twirp};
 use crate::listener::{self, Gate, Port};
 use crate::metrics::Metrics;
 use crate::port_holder::{self, Holder, Transport};
@@ -108,11 +108,14 @@ impl App {
             }
             None => (Vec::new(), None),
         };
+        // Before a certificate is asked for: the authority may come at once.
+        let (acme_listeners, acme_http) = listen_for_authority(&config);
         let (ending, ending_seen) = watch::channel(false);
         let reload = Reload::default();
         let around = Surroundings {
             folder: folder.clone(),
             names: own_names(&config),
+            port: http_port,
             reload: reload.clone(),
             ending: ending_seen.clone(),
         };
@@ -166,16 +169,24 @@ impl App {
             },
         };
         let livekit = signal::router(rooms.clone()).merge(twirp::router(rooms.clone()));
-        let router = http::router(state.clone(), livekit);
+        let challenges = tls.as_ref().map(Tls::challenges).cloned().unwrap_or_default();
+        let router = http::router(state.clone(), livekit, challenges.clone());
         let gate = Gate::new(&config.trusted_proxies);
         let metrics = http::metrics_router(state.metrics.clone());
         let metrics = Port { router: metrics, gate: gate.clone(), tls: None };
         tokio::spawn(serve(metrics_listeners, metrics, ending.subscribe()));
+        if !acme_listeners.is_empty() {
+            let front = Front { public_url: config.public_url.clone(), port: http_port };
+            let router = http::acme_router(challenges, front);
+            let aside = Port { router, gate: gate.clone(), tls: None };
+            tokio::spawn(serve(acme_listeners, aside, ending.subscribe()));
+        }
         let port = Port { router, gate, tls: tls.clone() };
         let serving = tokio::spawn(serve(listeners, port, ending.subscribe()));
         let ports = Ports {
             http: http_port,
             metrics: metrics_port,
+            acme_http,
             rtc_udp: media.ports().to_vec(),
             rtc_tcp: None,
             pid: std::process::id(),
@@ -223,13 +234,24 @@ impl App {
         let welcome = Welcome {
             local: (!local.is_empty()).then(|| url("http", "localhost".to_owned())),
             network: network.into_iter().map(|address| url(scheme, host(address))).collect(),
-            public: self.config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            public: self.public_address(),
             setup_code: needed.then(|| self.setup_code.clone()),
             trust,
             ports: self.ports.clone(),
             dev: self.config.dev,
         };
         Ok(welcome.to_box())
+    }
+
+    fn public_address(&self) -> Option<String> {
+        match (&self.config.public_url, &self.config.tls) {
+            (Some(url), _) => Some(url.as_str().trim_end_matches('/').to_owned()),
+            (None, TlsConfig::Auto(acme)) => acme.domains.first().map(|domain| match self.ports.http {
+                443 => format!("https://{domain}"),
+                port => format!("https://{domain}:{port}"),
+            }),
+            (None, TlsConfig::Off | TlsConfig::SelfSigned | TlsConfig::Files { .. }) => None,
+        }
     }
 
     /// Serves until `stop` is ready, then ends calls with a reason and closes everything in order.
@@ -299,6 +321,25 @@ fn listen(config: &Config, port: u16, key: &Key) -> Result<(Vec<TcpListener>, u1
         listeners.push(listener);
     }
     Ok((listeners, port))
+}
+
+/// The port of HTTP-01 beside that of everything. Without it the other port or the other proof may do.
+fn listen_for_authority(config: &Config) -> (Vec<TcpListener>, Option<u16>) {
+    let TlsConfig::Auto(AcmeConfig { http_port, .. }) = config.tls else { return (Vec::new(), None) };
+    // It answers there already.
+    if http_port == config.port && http_port != 0 {
+        return (Vec::new(), None);
+    }
+    match listen(config, http_port, &keys::ACME_HTTP_PORT) {
+        Ok((listeners, port)) => (listeners, Some(port)),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "certificate authorities can ask over plain HTTP only if port 80 is forwarded to the port of the web app"
+            );
+            (Vec::new(), None)
+        }
+    }
 }
 
 fn listen_at(address: SocketAddr, key: &Key) -> Result<TcpListener, StartError> {

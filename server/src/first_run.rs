@@ -182,6 +182,7 @@ mod tests {
             ports: Ports {
                 http: 7880,
                 metrics: None,
+                acme_http: None,
                 rtc_udp: vec![50000, 50001],
                 rtc_tcp: Some(7881),
                 pid: 1,

@@ -10,6 +10,9 @@ pub struct Ports {
     /// The port of `/metrics` alone, if it has one.
     #[serde(default)]
     pub metrics: Option<u16>,
+    /// Where a certificate authority's questions are answered besides.
+    #[serde(default)]
+    pub acme_http: Option<u16>,
     /// The UDP port of each media thread.
     pub rtc_udp: Vec<u16>,
     /// `None` while nothing listens there.

@@ -144,8 +144,8 @@ pub static TLS: Key = Key::new(
     "tls",
     "MODE",
     "self-signed",
-    "Where the certificate for https comes from: self-signed (made on first run), files, or off (behind a \
-     proxy that has one)",
+    "Where the certificate for https comes from: self-signed (made on first run), auto (Let's Encrypt, whose terms you \
+     agree to), files, or off (behind a proxy that has one)",
 );
 pub static TLS_CERT: Key = Key::new(
     "tls_cert",
@@ -154,6 +154,26 @@ pub static TLS_CERT: Key = Key::new(
     "Certificate chain in PEM, for --tls files; read again when it changes and on SIGHUP",
 );
 pub static TLS_KEY: Key = Key::new("tls_key", "FILE", "", "Private key to that certificate, in PEM");
+pub static ACME_DOMAINS: Key = Key::new(
+    "acme_domains",
+    "NAME,…",
+    "",
+    "Names for which --tls auto gets a certificate [default: the name in the public URL]",
+);
+pub static ACME_EMAIL: Key =
+    Key::new("acme_email", "ADDRESS", "", "Where the certificate authority may write to");
+pub static ACME_DIRECTORY: Key = Key::new(
+    "acme_directory",
+    "URL",
+    "https://acme-v02.api.letsencrypt.org/directory",
+    "Certificate authority for --tls auto; this machine has to trust its own certificate",
+);
+pub static ACME_HTTP_PORT: Key = Key::new(
+    "acme_http_port",
+    "PORT",
+    "80",
+    "Further TCP port at which --tls auto proves that the names are this server's; 0 is any free one",
+);
 pub static LOG_FORMAT: Key =
     Key::new("log_format", "FORMAT", "auto", "text, json, or auto: text on a terminal and JSON elsewhere");
 pub static LOG: Key =
@@ -252,7 +272,7 @@ pub static METRICS_USERNAME: Key =
 pub static METRICS_PASSWORD: Key =
     Key::new("metrics_password", "PASSWORD", "", "Password to that name").exposed(Exposure::Secret);
 
-pub static ALL: [&Key; 38] = [
+pub static ALL: [&Key; 42] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
@@ -270,6 +290,10 @@ pub static ALL: [&Key; 38] = [
     &TLS,
     &TLS_CERT,
     &TLS_KEY,
+    &ACME_DOMAINS,
+    &ACME_EMAIL,
+    &ACME_DIRECTORY,
+    &ACME_HTTP_PORT,
     &LOG_FORMAT,
     &LOG,
     &DEV,

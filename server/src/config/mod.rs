@@ -20,7 +20,7 @@ use url::Url;
 use crate::webhook::{Filter, WebhookConfig};
 use keys::{Exposure, Key};
 pub use raw::{Complaint, Given, Origin, RawConfig};
-pub use tls::{TlsConfig, TlsMode};
+pub use tls::{AcmeConfig, TlsConfig, TlsMode};
 
 /// Every value is usable as it is.
 #[derive(Clone, Debug)]
@@ -166,6 +166,7 @@ impl TryFrom<&RawConfig> for Config {
 
     fn try_from(raw: &RawConfig) -> Result<Self, Self::Error> {
         let mut check = Check { raw, complaints: raw.complaints().to_vec() };
+        let public_url = check.value(&keys::PUBLIC_URL, parse::public_url);
         let config = Self {
             data_dir: check.data_dir(),
             bind: check.value(&keys::BIND, parse::addresses),
@@ -180,9 +181,9 @@ impl TryFrom<&RawConfig> for Config {
                     .value(&keys::RTC_INTERFACES, |text| parse::choice(text, |name| Ok(name.to_owned()))),
             },
             advertise: check.value(&keys::ADVERTISE, |text| parse::list(text, "an IP address")),
-            public_url: check.value(&keys::PUBLIC_URL, parse::public_url),
             trusted_proxies: check.value(&keys::TRUSTED_PROXIES, parse::networks),
-            tls: check.tls(),
+            tls: check.tls(public_url.as_ref()),
+            public_url,
             log: Log {
                 format: check.value(&keys::LOG_FORMAT, parse::log_format),
                 filter: check.value(&keys::LOG, parse::log_filter),

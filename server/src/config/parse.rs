@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use livekit_protocol::RoomConfiguration;
 use tracing_subscriber::EnvFilter;
-use url::Url;
+use url::{Host, Url};
 
 use super::{ApiKeyPair, Choice, LogFormat, TlsMode};
 
@@ -186,8 +186,39 @@ pub(super) fn tls_mode(text: &str) -> Result<TlsMode, String> {
         "off" => Ok(TlsMode::Off),
         "self-signed" => Ok(TlsMode::SelfSigned),
         "files" => Ok(TlsMode::Files),
-        _ => Err("is not a way to get a certificate; the ways are self-signed, files and off".to_owned()),
+        "auto" => Ok(TlsMode::Auto),
+        _ => {
+            Err("is not a way to get a certificate; the ways are auto, self-signed, files and off".to_owned())
+        }
     }
+}
+
+/// Names that an authority can give a certificate for.
+pub(super) fn domains(text: &str) -> Result<Vec<String>, String> {
+    let domain = |item: &str| match Host::parse(item) {
+        Ok(Host::Domain(domain)) if domain.contains('.') && !domain.contains('*') => Ok(domain),
+        Ok(Host::Domain(domain)) if domain.contains('*') => {
+            Err("has a wildcard, which has to be proved by DNS; give each name".to_owned())
+        }
+        _ => {
+            Err("has something in it that is no domain of the internet, such as talk.example.org".to_owned())
+        }
+    };
+    items(text).map(domain).collect()
+}
+
+pub(super) fn email(text: &str) -> Result<Option<String>, String> {
+    let plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == ',');
+    match text.split_once('@') {
+        None if text.is_empty() => Ok(None),
+        Some((name, host)) if plain(name) && plain(host) => Ok(Some(text.to_owned())),
+        _ => Err("is not one e-mail address".to_owned()),
+    }
+}
+
+pub(super) fn https_url(text: &str) -> Result<Url, String> {
+    let url: Url = parse(text, "an address")?;
+    if url.scheme() == "https" { Ok(url) } else { Err("does not begin with https://".to_owned()) }
 }
 
 pub(super) fn log_filter(text: &str) -> Result<String, String> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use url::{Host, Url};
+
 use super::raw::Complaint;
 use super::{Check, keys, parse};
 
@@ -13,6 +15,21 @@ pub enum TlsConfig {
     SelfSigned,
     /// Given by the operator, in PEM.
     Files { certificate: PathBuf, key: PathBuf },
+    /// Obtained from an authority.
+    Auto(AcmeConfig),
+}
+
+/// How to obtain a certificate (RFC 8555).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeConfig {
+    /// Never empty.
+    pub domains: Vec<String>,
+    /// Where the authority may write to.
+    pub email: Option<String>,
+    /// The address of the authority's directory, https.
+    pub directory: Url,
+    /// Where HTTP-01 is answered beside the port of everything else; 0 is any free port.
+    pub http_port: u16,
 }
 
 /// The words for the modes.
@@ -21,10 +38,11 @@ pub enum TlsMode {
     Off,
     SelfSigned,
     Files,
+    Auto,
 }
 
 impl Check<'_> {
-    pub(super) fn tls(&mut self) -> TlsConfig {
+    pub(super) fn tls(&mut self, public_url: Option<&Url>) -> TlsConfig {
         let mode = self.value(&keys::TLS, parse::tls_mode);
         let path = |text: &str| Ok((!text.is_empty()).then(|| PathBuf::from(text)));
         let files = (self.value(&keys::TLS_CERT, path), self.value(&keys::TLS_KEY, path));
@@ -39,7 +57,27 @@ impl Check<'_> {
                 TlsConfig::SelfSigned
             }
             (TlsMode::SelfSigned, _) => TlsConfig::SelfSigned,
+            (TlsMode::Auto, _) => TlsConfig::Auto(self.acme(public_url)),
             (TlsMode::Off, _) => TlsConfig::Off,
+        }
+    }
+
+    fn acme(&mut self, public_url: Option<&Url>) -> AcmeConfig {
+        let mut domains = self.value(&keys::ACME_DOMAINS, parse::domains);
+        if let (true, Some(Host::Domain(host))) = (domains.is_empty(), public_url.and_then(Url::host)) {
+            domains.push(host.to_owned());
+        }
+        // What was given and is wrong has been complained about.
+        if domains.is_empty() && self.raw.given(&keys::ACME_DOMAINS).is_none() {
+            self.complain(
+                "tls is \"auto\", so a domain is needed: give acme_domains, or a public_url with a name",
+            );
+        }
+        AcmeConfig {
+            domains,
+            email: self.value(&keys::ACME_EMAIL, parse::email),
+            directory: self.value(&keys::ACME_DIRECTORY, parse::https_url),
+            http_port: self.value(&keys::ACME_HTTP_PORT, parse::port),
         }
     }
 
@@ -61,6 +99,27 @@ mod tests {
         let files = [(&keys::TLS, "files"), (&keys::TLS_CERT, "c.pem"), (&keys::TLS_KEY, "k.pem")];
         let expected = TlsConfig::Files { certificate: "c.pem".into(), key: "k.pem".into() };
         assert_eq!(tls(&files), Ok(expected));
+    }
+
+    #[test]
+    fn an_authority_is_asked_for_domains() {
+        let auto = |key: &'static Key, text: &str| tls(&[(&keys::TLS, "auto"), (key, text)]);
+        let domains = |outcome: Result<TlsConfig, String>| match outcome {
+            Ok(TlsConfig::Auto(acme)) => acme.domains,
+            other => panic!("{other:?}"),
+        };
+        let several = auto(&keys::ACME_DOMAINS, "Talk.example.org, b.example.org");
+        assert_eq!(domains(several), ["talk.example.org", "b.example.org"]);
+        assert_eq!(domains(auto(&keys::PUBLIC_URL, "https://talk.example.org:7880")), ["talk.example.org"]);
+        for refused in ["*.example.org", "192.0.2.1", "localhost", "a b"] {
+            let error = auto(&keys::ACME_DOMAINS, refused).expect_err(refused);
+            assert_eq!(error.matches("\n  - ").count(), 1, "{error}");
+        }
+        assert!(auto(&keys::PUBLIC_URL, "https://192.0.2.1").is_err());
+        assert!(
+            auto(&keys::ACME_EMAIL, "ada@example.org")
+                .is_err_and(|error| error.contains("a domain is needed"))
+        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn is_navigation(request: &Request) -> bool {
 }
 
 /// Not to be stored, since browsers would keep to it when TLS is off one day.
-fn redirect(base: &str, request: &Request) -> Response {
+pub fn redirect(base: &str, request: &Request) -> Response {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     match HeaderValue::from_str(&format!("{base}{path}")) {
         Ok(to) => {

@@ -1,5 +1,6 @@
 //! The HTTP face of the program: the REST API, the event stream, the web app, and the LiveKit doors beside them.
 
+mod acme;
 mod auth;
 mod body;
 mod channels;
@@ -43,6 +44,8 @@ use crate::service::moderation::Moderation;
 use crate::service::sessions::Sessions;
 use crate::service::voice::Voice;
 use crate::store::Database;
+use crate::tls::Challenges;
+pub use acme::{Front, own_router as acme_router};
 use error::ApiError;
 pub use metrics::own_router as metrics_router;
 pub use openapi::document;
@@ -74,10 +77,10 @@ pub struct AppState {
 
 /// Everything this program answers to over HTTP. `signal` holds the LiveKit doors, which take access tokens in place
 /// of sessions.
-pub fn router(state: AppState, signal: Router) -> Router {
+pub fn router(state: AppState, signal: Router, challenges: Challenges) -> Router {
     // Outside of the routes, since it changes which one is taken.
     Router::new()
-        .fallback_service(routes(state, signal))
+        .fallback_service(routes(state, signal).merge(acme::router(challenges)))
         .layer(axum::middleware::map_request(collapse_slashes))
 }
 

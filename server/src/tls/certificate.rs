@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use banter_protocol::rest::UnixMillis;
+use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -71,6 +73,18 @@ impl Certificate {
         }
     }
 
+    /// Whether a browser takes it for each of these domains.
+    pub fn covers(&self, domains: &[String]) -> bool {
+        let names = ParsedCertificate::try_from(self.first());
+        names.is_ok_and(|names| {
+            let is_named = |domain: &String| {
+                ServerName::try_from(domain.as_str())
+                    .is_ok_and(|name| verify_server_name(&names, &name).is_ok())
+            };
+            domains.iter().all(is_named)
+        })
+    }
+
     pub fn into_certified(self) -> Arc<CertifiedKey> {
         self.certified
     }
@@ -115,6 +129,9 @@ mod tests {
         // 2020-01-01 and 2030-01-01, by `date -d … +%s`.
         let validity = Validity { from: UnixMillis(1_577_836_800_000), until: UnixMillis(1_893_456_000_000) };
         assert_eq!(certificate.validity, validity);
+
+        let covers = |name: &str| certificate.covers(&["talk.example".to_owned(), name.to_owned()]);
+        assert!(covers("TALK.example") && !covers("other.example"));
 
         let (other, _) = pair();
         assert!(matches!(read(&other, &key), Err(CertificateError::Mismatch)));

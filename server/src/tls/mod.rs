@@ -4,7 +4,9 @@
 //! [`Tls`] is all that a port needs: [`Tls::accept`] for HTTP, and [`Tls::server_config`] for any other protocol, which
 //! follows every replacement of the certificate by itself.
 
+mod acme;
 mod certificate;
+mod challenges;
 mod files;
 mod fingerprint;
 mod reload;
@@ -18,15 +20,19 @@ use std::sync::Arc;
 use banter_protocol::rest::UnixMillis;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use tokio::io::{AsyncRead, AsyncWrite};
+use rustls::server::{Acceptor, ClientHello, ResolvesServerCert};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::TlsConfig;
+use crate::config::{AcmeConfig, TlsConfig};
 use crate::data_dir::DataDir;
+use acme::Acme;
 use certificate::Certificate;
 pub use certificate::CertificateError;
+use challenges::ACME_TLS;
+pub use challenges::Challenges;
 pub use files::FilesError;
 pub use fingerprint::Fingerprint;
 pub use reload::Reload;
@@ -43,6 +49,9 @@ const HTTP: &[u8] = b"http/1.1";
 pub struct Tls {
     resolver: Arc<Resolver>,
     http: Arc<ServerConfig>,
+    /// For those who come to see whether this server holds a domain, and for nothing else.
+    validation: Arc<ServerConfig>,
+    challenges: Challenges,
     trust: Trust,
 }
 
@@ -72,6 +81,8 @@ pub struct Surroundings {
     pub folder: DataDir,
     /// Names and addresses of this server, for a certificate of its own making.
     pub names: Vec<String>,
+    /// Where the program listens for TLS.
+    pub port: u16,
     /// Wakes whoever can read a certificate again.
     pub reload: Reload,
     /// True once the program is about to end.
@@ -103,12 +114,49 @@ impl Tls {
                 tokio::spawn(files::follow(files, stamp, resolver, provider, around.reload, around.ending));
                 Ok(Some(this))
             }
+            TlsConfig::Auto(config) => Self::with_authority(config, around, provider).map(Some),
         }
     }
 
+    /// Until the authority has given a certificate, the one of our own making is shown.
+    fn with_authority(
+        config: &AcmeConfig,
+        around: Surroundings,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, TlsError> {
+        let Surroundings { folder, names, port, reload, ending } = around;
+        let challenges = Challenges::default();
+        let acme = Acme::new(config.clone(), &folder, port, challenges.clone(), provider.clone());
+        let kept = acme.kept();
+        let renewal = kept.as_ref().map(acme::renewal);
+        let first = match kept {
+            Some(certificate) => certificate,
+            None => {
+                tracing::warn!(
+                    "no certificate of an authority yet: until there is one, browsers warn of this server's own"
+                );
+                self_signed::load_or_make(&folder, &names, &provider)?
+            }
+        };
+        let resolver = Arc::new(Resolver::new(first));
+        tokio::spawn(acme.follow(renewal, resolver.clone(), reload, ending));
+        Ok(Self::answering(challenges, resolver, provider, Trust::Authority))
+    }
+
     fn with(resolver: Arc<Resolver>, provider: Arc<CryptoProvider>, trust: Trust) -> Self {
-        let http = server_config(resolver.clone(), provider, &[HTTP]);
-        Self { resolver, http, trust }
+        let challenges = Challenges::default();
+        Self::answering(challenges, resolver, provider, trust)
+    }
+
+    fn answering(
+        challenges: Challenges,
+        resolver: Arc<Resolver>,
+        provider: Arc<CryptoProvider>,
+        trust: Trust,
+    ) -> Self {
+        let http = server_config(resolver.clone(), provider.clone(), &[HTTP]);
+        let validation = server_config(Arc::new(challenges.clone()), provider, &[ACME_TLS]);
+        Self { resolver, http, validation, challenges, trust }
     }
 
     pub fn trust(&self) -> Trust {
@@ -121,17 +169,29 @@ impl Tls {
         server_config(self.resolver.clone(), self.http.crypto_provider().clone(), protocols)
     }
 
+    /// What certificate authorities ask over HTTP.
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
+    }
+
     /// Shakes hands for HTTP. Which application protocol was agreed upon is in the second half of `TlsStream::get_ref`.
+    /// An authority that validates a domain is answered, and then its connection fails.
     pub async fn accept<S>(&self, stream: S) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        TlsAcceptor::from(self.http.clone()).accept(stream).await
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        if !is_validation(&start.client_hello()) {
+            return start.into_stream(self.http.clone()).await;
+        }
+        let mut stream = start.into_stream(self.validation.clone()).await?;
+        stream.shutdown().await?;
+        Err(io::Error::other("it was the validation of a domain"))
     }
 }
 
 fn server_config(
-    resolver: Arc<Resolver>,
+    resolver: Arc<dyn ResolvesServerCert>,
     provider: Arc<CryptoProvider>,
     protocols: &[&[u8]],
 ) -> Arc<ServerConfig> {
@@ -142,6 +202,10 @@ fn server_config(
         .with_cert_resolver(resolver);
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Arc::new(config)
+}
+
+fn is_validation(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ACME_TLS))
 }
 
 /// Where certificates and their keys are kept, each pair in one file.

@@ -34,6 +34,11 @@ impl Server {
 
     /// Starts on a folder that an earlier server has left.
     pub async fn on(folder: TempDir, flags: &[&str]) -> Self {
+        Self::among(folder, flags, &[]).await
+    }
+
+    /// The same with environment variables.
+    pub async fn among(folder: TempDir, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let data = folder.path().join("data");
         let output = File::create(folder.path().join("output")).expect("the folder is writable");
         let process =
@@ -41,6 +46,7 @@ impl Server {
                 .args(["--rtc-workers", "1", "--data-dir"])
                 .arg(&data)
                 .args(flags)
+                .envs(variables.iter().copied())
                 .stdin(Stdio::null())
                 .stdout(output.try_clone().expect("a file"))
                 .stderr(output)
@@ -91,6 +97,12 @@ impl Server {
             assert!(Instant::now() < deadline, "{text:?} is not printed:\n{output}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// What `ports.json` says.
+    pub fn ports(&self) -> Value {
+        let text = std::fs::read(self.data().join("ports.json")).expect("the server listens");
+        serde_json::from_slice(&text).expect("JSON")
     }
 
     pub async fn setup_code(&self) -> String {

@@ -1,5 +1,7 @@
 //! Where the program speaks TLS: which certificate it shows to whom, and what follows from that.
 
+mod acme;
+mod authority;
 mod client;
 mod files;
 mod navigation;

@@ -82,8 +82,8 @@ impl Reached {
         let secure = match proto {
             Some(proto) => proto.eq_ignore_ascii_case("https"),
             None if hop.over_tls => true,
-            // TLS ends here, and this has come without it.
-            None if site.trust == Trust::Authority => false,
+            // TLS ends here, and this has come without it and from no proxy of ours.
+            None if site.trust != Trust::Plain && !proxied => false,
             // A proxy that says nothing: its public address tells, if it is the one that was used.
             None => site
                 .public_url
@@ -271,6 +271,8 @@ mod tests {
         let headers = [("x-forwarded-proto", "http")];
         let reached = shake(Site::default(), "127.0.0.1", "h", &headers);
         assert!(!reached.secure && reached.plain);
+        let site = Site { trust: Trust::Fingerprint(Fingerprint::of(b"abc")), ..public() };
+        assert!(!reach(site, STRANGER, "talk.example", &[]).secure, "a Secure cookie would be lost");
     }
 
     #[test]

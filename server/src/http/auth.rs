@@ -17,6 +17,9 @@ use crate::ambient::{self, At};
 use crate::service::sessions::{Caller, LIFETIME, SessionKey};
 
 const COOKIE_NAME: &str = "banter_session";
+/// Where TLS is. A browser lets no plain page replace a Secure cookie of the same name, so that whoever has signed in at
+/// the https address could not do so at the http one; and with this prefix no other host can set it (RFC 6265bis §4.1.3).
+const SECURE_COOKIE_NAME: &str = "__Host-banter_session";
 
 /// The caller is signed in, by bearer token or by cookie. With a cookie, a write has to come from a page of ours:
 /// browsers add cookies to what other sites make them send.
@@ -78,22 +81,26 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 }
 
 fn cookie(headers: &HeaderMap) -> Option<String> {
+    cookie_named(SECURE_COOKIE_NAME, headers).or_else(|| cookie_named(COOKIE_NAME, headers))
+}
+
+fn cookie_named(wanted: &str, headers: &HeaderMap) -> Option<String> {
     headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE_NAME)
+        .find(|(name, _)| *name == wanted)
         .map(|(_, value)| value.to_owned())
 }
 
 type SetCookie = AppendHeaders<[(HeaderName, String); 1]>;
 
 fn set_cookie(token: &str, lifetime_seconds: u64, reached: &Reached) -> SetCookie {
-    let secure = if reached.secure { "; Secure" } else { "" };
+    let (name, secure) = if reached.secure { (SECURE_COOKIE_NAME, "; Secure") } else { (COOKIE_NAME, "") };
     let cookie =
-        format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lifetime_seconds}{secure}");
+        format!("{name}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lifetime_seconds}{secure}");
     AppendHeaders([(SET_COOKIE, cookie)])
 }
 

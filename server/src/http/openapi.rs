@@ -38,8 +38,10 @@ impl Modify for Schemes {
         let components = openapi.components.get_or_insert_default();
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        let cookie =
-            ApiKeyValue::with_description("banter_session", "Set at sign-in; writes need an Origin of ours");
+        let cookie = ApiKeyValue::with_description(
+            "banter_session",
+            "Set at sign-in, over TLS with __Host- before its name; writes need an Origin of ours",
+        );
         components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::client::{person, pinning, shake, shown, web_socket};
 use crate::places::{Call, token};
-use crate::server::{PASSWORD, PATIENCE, Server, send, text};
+use crate::server::{PASSWORD, PATIENCE, Person, Server, send, text};
 
 #[tokio::test]
 async fn one_port_speaks_http_and_https_and_web_sockets_on_both() {
@@ -32,7 +32,10 @@ async fn one_port_speaks_http_and_https_and_web_sockets_on_both() {
     let first = tokio::time::timeout(PATIENCE, socket.next()).await.expect("in time").expect("open");
     assert!(first.expect("a frame").is_binary(), "the join response");
     socket.send(Frame::Ping("still here".into())).await.expect("open");
-    socket.close(None).await.expect("closed in order");
+    server.signal("TERM");
+    let end = async { while let Some(Ok(_)) = socket.next().await {} };
+    tokio::time::timeout(PATIENCE, end).await.expect("the call ends in time");
+    assert_eq!(server.ended().await.0, Some(0));
 }
 
 #[tokio::test]
@@ -59,11 +62,21 @@ async fn the_cookie_is_secure_where_tls_is() {
     let server = Server::start().await;
     let ada = server.person("ada", "member").await;
     let secure = person(&server, pinning(&certificate(&server)), None);
-    for (person, attribute) in [(&ada, false), (&secure, true)] {
+    for (person, name, attribute) in
+        [(&ada, "banter_session", false), (&secure, "__Host-banter_session", true)]
+    {
         let body = json!({ "username": "ada", "password": PASSWORD });
         let answer = person.post("/api/auth/login", body).await;
-        assert_eq!(answer.header("set-cookie").ends_with("; Secure"), attribute);
+        let cookie = answer.header("set-cookie");
+        assert_eq!(cookie.ends_with("; Secure"), attribute);
+        assert!(
+            cookie.starts_with(&format!("{name}=")),
+            "two that do not stand in each other's way: {cookie}"
+        );
         assert!(!answer.headers.contains_key("strict-transport-security"), "{answer:?}");
+        let cookie = cookie.split(';').next().expect("a pair").to_owned();
+        let me = Person { token: None, ..person.clone() }.request(Method::GET, "/api/auth/me");
+        send(me.header("cookie", cookie)).await.ok(200);
     }
     let page = format!("https://localhost:{}", server.port);
     let request = secure.request(Method::POST, "/api/auth/login").header("origin", page);

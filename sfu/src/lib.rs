@@ -33,6 +33,7 @@ mod sfu;
 pub mod sim;
 mod timer;
 pub mod transport;
+pub mod turn;
 
 pub use config::Config;
 pub use counters::Counters;

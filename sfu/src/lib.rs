@@ -17,6 +17,7 @@ mod counters;
 mod data;
 mod demux;
 mod forward;
+pub mod framing;
 #[cfg(any(test, all(fuzzing, feature = "sim")))]
 pub mod fuzzing;
 mod key;

@@ -10,6 +10,7 @@ mod hearing;
 mod meeting;
 mod net;
 mod peer;
+mod turn;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use hearing::Hearing;
 pub use meeting::Meeting;
 pub use net::{Datagram, Link, Net};
 pub use peer::{Peer, track_label};
+pub use turn::{Answer, TurnClient};
 
 /// Something with addresses that takes and sends datagrams: a core under test.
 pub trait Node {

@@ -11,6 +11,7 @@ mod vectors;
 mod writer;
 
 pub use attribute::{AttributeType, ErrorCode, Family};
+pub(super) use attribute::{MAX_ADDRESS_LEN, write_xor_address};
 pub use integrity::{IntegrityKind, Key, PasswordAlgorithm};
 pub use message::{Attribute, Header, Message, ParseError};
 pub use writer::Writer;

@@ -4,9 +4,11 @@
 
 mod consistency;
 mod history;
+mod turn;
 
 pub use crate::transport::fuzzing::dcep;
 pub use history::sfu_ops;
+pub use turn::turn_ops;
 
 #[cfg(test)]
 mod tests {
@@ -20,6 +22,11 @@ mod tests {
     #[test]
     fn the_seeds_of_histories_leave_a_consistent_unit() {
         replay("sfu_ops", super::sfu_ops);
+    }
+
+    #[test]
+    fn the_seeds_of_turn_leave_consistent_books() {
+        replay("turn_ops", super::turn_ops);
     }
 
     fn replay(target: &str, run: impl Fn(&[u8])) {

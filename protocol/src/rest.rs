@@ -320,6 +320,8 @@ pub struct MediaStatus {
     pub core: BTreeMap<String, u64>,
     /// Datagrams between the program and the kernel.
     pub socket: BTreeMap<String, u64>,
+    /// Frames on TCP, for clients whose UDP does not get through.
+    pub streams: BTreeMap<String, u64>,
 }
 
 /// Every failure of the API, in one shape.

@@ -21,6 +21,7 @@ use crate::ambient;
 use crate::config::keys::{self, Key};
 use crate::config::{AcmeConfig, Config, TlsConfig};
 use crate::data_dir::{DataDir, Lock, LockError};
+use crate::door;
 use crate::events::{self, EventHub, Streams};
 use crate::first_run::Welcome;
 use crate::http::{self, AppState, Front, Site, twirp};
@@ -120,7 +121,13 @@ impl App {
             ending: ending_seen.clone(),
         };
         let tls = Tls::start(&config.tls, around, ambient::now().wall)?;
-        let (handle, media) = start_media(&config)?;
+        let (doors, rtc_tcp_port) = match config.rtc_tcp_port {
+            Some(port) => {
+                listen(&config, port, &keys::RTC_TCP_PORT).map(|(them, port)| (them, Some(port)))?
+            }
+            None => (Vec::new(), None),
+        };
+        let (handle, media) = start_media(&config, rtc_tcp_port)?;
 
         let (reports, presence) = mpsc::unbounded_channel();
         let directory = Arc::new(Directory(database.clone()));
@@ -164,7 +171,7 @@ impl App {
             metrics: Metrics {
                 config: config.metrics.clone(),
                 rooms: rooms.clone(),
-                media: handle,
+                media: handle.clone(),
                 webhooks,
             },
         };
@@ -181,6 +188,9 @@ impl App {
             let aside = Port { router, gate: gate.clone(), tls: None };
             tokio::spawn(serve(acme_listeners, aside, ending.subscribe()));
         }
+        for listener in doors {
+            tokio::spawn(door::keep(listener, handle.clone(), gate.clone(), ending.subscribe()));
+        }
         let port = Port { router, gate, tls: tls.clone() };
         let serving = tokio::spawn(serve(listeners, port, ending.subscribe()));
         let ports = Ports {
@@ -188,11 +198,11 @@ impl App {
             metrics: metrics_port,
             acme_http,
             rtc_udp: media.ports().to_vec(),
-            rtc_tcp: None,
+            rtc_tcp: rtc_tcp_port,
             pid: std::process::id(),
         };
         ports.write(&folder).context("writing ports.json into the data folder")?;
-        tracing::info!(http = ports.http, udp = ?ports.rtc_udp, data = %folder.path().display(), "listening");
+        tracing::info!(http = ports.http, udp = ?ports.rtc_udp, tcp = ?ports.rtc_tcp, data = %folder.path().display(), "listening");
         if config.dev {
             tracing::warn!("development mode: the API secret is known to everybody");
         }
@@ -384,7 +394,7 @@ fn tcp_listener(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn start_media(config: &Config) -> Result<(MediaHandle, Media), StartError> {
+fn start_media(config: &Config, tcp_port: Option<u16>) -> Result<(MediaHandle, Media), StartError> {
     let bind = bound(config.rtc_bind.unwrap_or_else(|| match config.bind.as_slice() {
         [bind] => *bind,
         several if several.iter().any(IpAddr::is_ipv6) => Ipv6Addr::UNSPECIFIED.into(),
@@ -396,6 +406,7 @@ fn start_media(config: &Config) -> Result<(MediaHandle, Media), StartError> {
     let media = MediaConfig {
         bind,
         ports: config.rtc_port_range.clone(),
+        tcp_ports: tcp_port.into_iter().collect(),
         workers: config.rtc_workers.unwrap_or_else(|| cores().min(ports(&config.rtc_port_range))),
         addresses,
     };

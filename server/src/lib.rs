@@ -10,6 +10,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
+mod door;
 mod events;
 mod first_run;
 #[cfg(any(test, fuzzing))]

@@ -37,7 +37,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 192 * 1024;
 const MAX_HEADERS: usize = 100;
 /// Before accepting goes on when it has failed, for want of file descriptors above all.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections of one address. A browser has up to seven; this is for many of them behind one router.
 const MAX_OF_ADDRESS: usize = 512;
 /// Connections of one IPv6 network of 64 bits or one IPv4 address are counted together.
@@ -74,7 +74,7 @@ pub struct Gate {
 
 /// An open connection's place in the count.
 #[derive(Debug)]
-struct Place {
+pub struct Place {
     gate: Gate,
     address: IpAddr,
 }
@@ -91,7 +91,7 @@ impl Gate {
     }
 
     /// `None` when the address has as many connections as it may have.
-    fn admit(&self, peer: IpAddr) -> Option<Place> {
+    pub fn admit(&self, peer: IpAddr) -> Option<Place> {
         let peer = peer.to_canonical();
         let free = peer.is_loopback() || self.exempt.iter().any(|network| network.contains(&peer));
         let address = counted(peer);
@@ -232,7 +232,8 @@ async fn answer<S>(
     }
 }
 
-async fn ended(ending: &mut watch::Receiver<bool>) {
+/// Waits until the program is to end.
+pub async fn ended(ending: &mut watch::Receiver<bool>) {
     let _ = ending.wait_for(|ending| *ending).await;
 }
 

@@ -74,6 +74,7 @@ impl Metrics {
         for (name, counts) in [
             ("banter_media_packets_total", counters.core.named().collect::<Vec<_>>()),
             ("banter_media_socket_total", counters.socket.named().collect()),
+            ("banter_media_streams_total", counters.streams.named().collect()),
         ] {
             text.family(name, Kind::Counter, "Datagrams and packets on the media workers, by fate");
             for (fate, count) in counts {

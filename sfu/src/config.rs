@@ -2,26 +2,36 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::transport::LocalAddresses;
+
 /// One worker's place in the network and its limits.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Which worker it is, below 64.
+    pub worker: u8,
     /// Addresses of this machine under which the worker's socket can be reached, most wanted first.
     pub addresses: Vec<IpAddr>,
     /// The worker's UDP port.
     pub port: u16,
+    /// The ports at which streams are accepted, for whichever worker they belong to. The first is named to clients.
+    pub tcp_ports: Vec<u16>,
 }
 
 impl Config {
     /// Every transport address at which a datagram for this worker can arrive.
-    pub(crate) fn local(&self) -> Vec<SocketAddr> {
-        self.addresses.iter().map(|&address| SocketAddr::new(address, self.port)).collect()
+    pub(crate) fn local(&self) -> LocalAddresses {
+        let at = |port| self.addresses.iter().map(move |&address| SocketAddr::new(address, port));
+        LocalAddresses {
+            udp: at(self.port).collect(),
+            tcp: self.tcp_ports.iter().copied().flat_map(at).collect(),
+        }
     }
 
     /// The candidates to name to a client that came in by `used`: that address, then the machine's own.
     ///
     /// A loopback address is of use only to a client on this machine, so it is named to those who came by one, and where
     /// there is nothing else.
-    pub(crate) fn advertised(&self, used: &[IpAddr]) -> Vec<SocketAddr> {
+    pub(crate) fn advertised(&self, used: &[IpAddr]) -> LocalAddresses {
         let local_client = used.iter().any(IpAddr::is_loopback);
         let own = self.addresses.iter().filter(|address| local_client || !address.is_loopback());
         let mut candidates: Vec<IpAddr> = Vec::new();
@@ -33,7 +43,11 @@ impl Config {
         if candidates.is_empty() {
             candidates.clone_from(&self.addresses);
         }
-        candidates.into_iter().map(|address| SocketAddr::new(address, self.port)).collect()
+        let at = |port| candidates.iter().map(move |&address| SocketAddr::new(address, port)).collect();
+        LocalAddresses {
+            udp: at(self.port),
+            tcp: self.tcp_ports.first().copied().map(at).unwrap_or_default(),
+        }
     }
 }
 
@@ -44,13 +58,15 @@ mod tests {
     fn config(addresses: &[&str]) -> Config {
         Config {
             addresses: addresses.iter().map(|text| text.parse().expect("an address")).collect(),
+            worker: 0,
             port: 50_000,
+            tcp_ports: vec![7881, 443],
         }
     }
 
     fn advertised(config: &Config, used: &[&str]) -> Vec<String> {
         let used: Vec<IpAddr> = used.iter().map(|text| text.parse().expect("an address")).collect();
-        config.advertised(&used).iter().map(ToString::to_string).collect()
+        config.advertised(&used).udp.iter().map(ToString::to_string).collect()
     }
 
     #[test]

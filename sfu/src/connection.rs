@@ -8,13 +8,26 @@ use crate::data::Purpose;
 use crate::net::PeerConnection;
 use crate::rtp::srtp::{Inbound, Outbound};
 use crate::sdp::{LocalDescription, Negotiation};
-use crate::transport::{ChannelId, Path, Transport};
+use crate::transport::{ChannelId, Path, Protocol, Transport};
 use crate::{Ssrc, TrackKey};
 
 /// Addresses that one peer may have validated at a time; more is a peer that hops, and the oldest are let go.
 const VALIDATED_ADDRESSES: usize = 16;
 /// STUN transactions of ours whose answers are awaited at a time.
 const PROBES: usize = 64;
+
+/// A peer's end of a path: what arrives from there is looked up by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Remote {
+    pub(crate) protocol: Protocol,
+    pub(crate) address: SocketAddr,
+}
+
+impl From<Path> for Remote {
+    fn from(Path { protocol, remote, .. }: Path) -> Self {
+        Self { protocol, address: remote }
+    }
+}
 
 /// The id that pairs a STUN answer with its question (RFC 8489 §5).
 pub(crate) type TransactionId = [u8; 12];
@@ -31,8 +44,8 @@ pub(crate) struct Connection {
     pub(crate) ufrags: Vec<String>,
     pub(crate) inbound: Option<Inbound>,
     pub(crate) egress: Egress,
-    /// Addresses that ICE has validated, oldest first.
-    pub(crate) validated: VecDeque<SocketAddr>,
+    /// Where the peer is by ICE's validation, oldest first.
+    pub(crate) validated: VecDeque<Remote>,
     /// STUN questions of ours, oldest first.
     pub(crate) probes: VecDeque<TransactionId>,
     /// The publication (slab index) behind each SSRC of the peer.
@@ -64,9 +77,9 @@ impl Connection {
     }
 
     /// Notes a validated address; returns one that is given up for it.
-    pub(crate) fn validate(&mut self, address: SocketAddr) -> Option<SocketAddr> {
-        self.validated.retain(|&known| known != address);
-        self.validated.push_back(address);
+    pub(crate) fn validate(&mut self, remote: Remote) -> Option<Remote> {
+        self.validated.retain(|&known| known != remote);
+        self.validated.push_back(remote);
         if self.validated.len() > VALIDATED_ADDRESSES { self.validated.pop_front() } else { None }
     }
 

@@ -238,7 +238,7 @@ impl Sfu {
     }
 
     fn connect(&mut self, participant: usize, which: PeerConnection, spec: &JoinSpec, now: Instant) -> usize {
-        let credentials = IceCredentials::random(&mut self.rng);
+        let credentials = IceCredentials::of_worker(self.config.worker, &mut self.rng);
         let (negotiation, role) = match which {
             PeerConnection::Publisher => (Negotiation::answerer(), IceRole::Controlled),
             PeerConnection::Subscriber => (Negotiation::offerer(), IceRole::Controlling),
@@ -253,7 +253,7 @@ impl Sfu {
             participant,
             which,
             negotiation,
-            transport: Transport::new(&self.identity, role, credentials, &self.config.local(), now),
+            transport: Transport::new(&self.identity, role, credentials, self.config.local(), now),
             ufrags: vec![local.ice_ufrag.clone()],
             local,
             inbound: None,

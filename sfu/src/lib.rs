@@ -40,5 +40,5 @@ pub use config::Config;
 pub use counters::Counters;
 pub use demux::{Kind as DatagramKind, kind as datagram_kind};
 pub use key::{Mid, ParticipantKey, PayloadType, RoomKey, Ssrc, TrackKey};
-pub use outbox::{Outbox, Transmit};
+pub use outbox::{Frames, Outbox, Transmit};
 pub use sfu::Sfu;

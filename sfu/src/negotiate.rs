@@ -142,7 +142,7 @@ impl Sfu {
 
     /// A connection's description with new ICE credentials.
     fn fresh_description(&mut self, connection: usize) -> LocalDescription {
-        let IceCredentials { ufrag, pwd } = IceCredentials::random(&mut self.rng);
+        let IceCredentials { ufrag, pwd } = IceCredentials::of_worker(self.config.worker, &mut self.rng);
         LocalDescription { ice_ufrag: ufrag, ice_pwd: pwd, ..self.connections[connection].local.clone() }
     }
 

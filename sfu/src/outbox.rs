@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use crate::transport::{Path, Protocol};
+
 /// What a core wants sent, in order. The driver sends it whole and clears it.
 ///
 /// ```
@@ -53,6 +55,11 @@ impl Outbox {
         &mut self.arena[self.filled..end]
     }
 
+    /// The first `len` bytes of what [`Outbox::begin`] gave.
+    fn begun(&self, len: usize) -> &[u8] {
+        &self.arena[self.filled..self.filled + len]
+    }
+
     /// Queues the first `len` bytes of what [`Outbox::begin`] gave.
     ///
     /// # Panics
@@ -96,6 +103,67 @@ impl Outbox {
     pub fn clear(&mut self) {
         self.filled = 0;
         self.datagrams.clear();
+    }
+}
+
+/// Datagrams for streams, in order.
+#[derive(Debug, Default)]
+pub struct Frames {
+    arena: Vec<u8>,
+    frames: Vec<(Path, Range<usize>)>,
+}
+
+impl Frames {
+    fn push(&mut self, path: Path, payload: &[u8]) {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(payload);
+        self.frames.push((path, start..self.arena.len()));
+    }
+
+    /// Each datagram with the two ends of the stream that it is for.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Path, &[u8])> {
+        self.frames.iter().map(|(path, range)| (*path, &self.arena[range.clone()]))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Forgets the datagrams and keeps the memory.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.frames.clear();
+    }
+}
+
+/// What a core wants sent, by the way that it goes.
+#[derive(Debug, Default)]
+pub(crate) struct Departures {
+    pub(crate) datagrams: Outbox,
+    pub(crate) frames: Frames,
+}
+
+impl Departures {
+    /// See [`Outbox::begin`]: whatever the way, a datagram is written where UDP, which is the rule, sends it from.
+    #[inline]
+    pub(crate) fn begin(&mut self, max_len: usize) -> &mut [u8] {
+        self.datagrams.begin(max_len)
+    }
+
+    /// Queues the first `len` bytes of what [`Self::begin`] gave.
+    #[inline]
+    pub(crate) fn commit(&mut self, path: Path, len: usize) {
+        match path.protocol {
+            Protocol::Udp => self.datagrams.commit(path.remote, Some(path.local.ip()), len),
+            Protocol::Tcp => self.frames.push(path, self.datagrams.begun(len)),
+        }
+    }
+
+    pub(crate) fn push(&mut self, path: Path, payload: &[u8]) {
+        match path.protocol {
+            Protocol::Udp => self.datagrams.push(path.remote, Some(path.local.ip()), payload),
+            Protocol::Tcp => self.frames.push(path, payload),
+        }
     }
 }
 

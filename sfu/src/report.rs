@@ -167,7 +167,7 @@ impl Sfu {
             return;
         }
         if let Ok(sealed) = outbound.seal_rtcp(buffer, len) {
-            self.outbox.push(path.remote, Some(path.local.ip()), &buffer[..sealed]);
+            self.departures.push(path, &buffer[..sealed]);
         }
     }
 

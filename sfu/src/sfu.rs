@@ -12,8 +12,9 @@ use rand::rngs::StdRng;
 use slab::Slab;
 use tracing::{debug, error, trace};
 
-use crate::connection::{Connection, TransactionId};
+use crate::connection::{Connection, Remote, TransactionId};
 use crate::net::{Event, FailReason, PeerConnection, Reach};
+use crate::outbox::{Departures, Frames};
 use crate::room::{Participant, Publication, Room};
 use crate::rtp::srtp::SrtpKeys;
 use crate::timer::Wheel;
@@ -36,12 +37,12 @@ pub struct Sfu {
     pub(crate) publications: Slab<Publication>,
     pub(crate) publication_by_track: HashMap<TrackKey, usize>,
     pub(crate) connections: Slab<Connection>,
-    pub(crate) connection_by_address: HashMap<SocketAddr, usize>,
+    pub(crate) connection_by_remote: HashMap<Remote, usize>,
     pub(crate) connection_by_ufrag: HashMap<String, usize>,
     pub(crate) connection_by_probe: HashMap<TransactionId, usize>,
     pub(crate) wheel: Wheel<Timer>,
     due: Vec<Timer>,
-    pub(crate) outbox: Outbox,
+    pub(crate) departures: Departures,
     pub(crate) events: VecDeque<(RoomKey, Event)>,
     pub(crate) counters: Counters,
 }
@@ -83,12 +84,12 @@ impl Sfu {
             publications: Slab::new(),
             publication_by_track: HashMap::new(),
             connections: Slab::new(),
-            connection_by_address: HashMap::new(),
+            connection_by_remote: HashMap::new(),
             connection_by_ufrag: HashMap::new(),
             connection_by_probe: HashMap::new(),
             wheel: Wheel::new(now),
             due: Vec::new(),
-            outbox: Outbox::default(),
+            departures: Departures::default(),
             events: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -96,23 +97,37 @@ impl Sfu {
 
     /// Takes one datagram that arrived at `local` from `remote`. Its bytes are decrypted in place.
     pub fn handle_datagram(&mut self, local: SocketAddr, remote: SocketAddr, bytes: &mut [u8], now: Instant) {
+        self.handle_arrival(Path::udp(local, remote), bytes, now);
+    }
+
+    /// Takes what was in one frame (RFC 4571) of a stream that was accepted at `local`. Its bytes are decrypted in place.
+    pub fn handle_frame(&mut self, local: SocketAddr, remote: SocketAddr, bytes: &mut [u8], now: Instant) {
+        self.handle_arrival(Path::tcp(local, remote), bytes, now);
+    }
+
+    /// A stream has ended: nobody is reached by it any more.
+    pub fn stream_closed(&mut self, local: SocketAddr, remote: SocketAddr, now: Instant) {
+        let path = Path::tcp(local, remote);
+        let Some(&connection) = self.connection_by_remote.get(&path.into()) else { return };
+        self.contain(connection, |sfu| {
+            sfu.connections[connection].transport.path_closed(path, now);
+            sfu.drive(connection, now);
+        });
+    }
+
+    fn handle_arrival(&mut self, path: Path, bytes: &mut [u8], now: Instant) {
         self.counters.datagrams += 1;
         // Most frequent first: a speaker sends fifty RTP packets a second, a STUN check every few.
         match demux::kind(bytes) {
             Some(demux::Kind::Rtp) => {
-                self.with_validated(remote, |sfu, connection| sfu.handle_rtp(connection, bytes, now))
+                self.with_validated(path, |sfu, connection| sfu.handle_rtp(connection, bytes, now))
             }
             Some(demux::Kind::Rtcp) => {
-                self.with_validated(remote, |sfu, connection| sfu.handle_rtcp(connection, bytes, now))
+                self.with_validated(path, |sfu, connection| sfu.handle_rtcp(connection, bytes, now))
             }
-            Some(demux::Kind::Stun) => self.handle_stun(local, remote, bytes, now),
-            Some(demux::Kind::Dtls) => self.with_validated(remote, |sfu, connection| {
-                sfu.connections[connection].transport.handle_datagram(
-                    DatagramKind::Dtls,
-                    Path { local, remote },
-                    bytes,
-                    now,
-                );
+            Some(demux::Kind::Stun) => self.handle_stun(path, bytes, now),
+            Some(demux::Kind::Dtls) => self.with_validated(path, |sfu, connection| {
+                sfu.connections[connection].transport.handle_datagram(DatagramKind::Dtls, path, bytes, now);
                 sfu.drive(connection, now);
             }),
             None => self.counters.unvalidated += 1,
@@ -141,7 +156,12 @@ impl Sfu {
 
     /// Datagrams to send, in order. Clear it once they are sent.
     pub fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+        &mut self.departures.datagrams
+    }
+
+    /// What to send on streams, in order. Clear it once it is sent.
+    pub fn frames(&mut self) -> &mut Frames {
+        &mut self.departures.frames
     }
 
     /// The next event and the room it belongs to. `None` means nothing more for now.
@@ -158,29 +178,24 @@ impl Sfu {
         self.participants.len()
     }
 
-    /// Runs `f` for the connection whose peer has proved by ICE that it is at `remote`.
-    fn with_validated(&mut self, remote: SocketAddr, f: impl FnOnce(&mut Self, usize)) {
-        match self.connection_by_address.get(&remote) {
+    /// Runs `f` for the connection whose peer has proved by ICE that it is at the other end of `path`.
+    fn with_validated(&mut self, path: Path, f: impl FnOnce(&mut Self, usize)) {
+        match self.connection_by_remote.get(&path.into()) {
             Some(&connection) => self.contain(connection, |sfu| f(sfu, connection)),
             None => {
                 self.counters.unvalidated += 1;
-                trace!(%remote, "datagram from an address that is not validated");
+                trace!(remote = %path.remote, "datagram from an address that is not validated");
             }
         }
     }
 
-    fn handle_stun(&mut self, local: SocketAddr, remote: SocketAddr, bytes: &[u8], now: Instant) {
+    fn handle_stun(&mut self, path: Path, bytes: &[u8], now: Instant) {
         let Some(connection) = self.connection_of_stun(bytes) else {
             self.counters.unvalidated += 1;
             return;
         };
         self.contain(connection, |sfu| {
-            sfu.connections[connection].transport.handle_datagram(
-                DatagramKind::Stun,
-                Path { local, remote },
-                bytes,
-                now,
-            );
+            sfu.connections[connection].transport.handle_datagram(DatagramKind::Stun, path, bytes, now);
             sfu.drive(connection, now);
         });
     }
@@ -215,7 +230,7 @@ impl Sfu {
                     if let Some(id) = question_id(&transmit.bytes) {
                         self.expect_answer(index, id);
                     }
-                    self.outbox.push(transmit.remote, Some(transmit.local.ip()), &transmit.bytes);
+                    self.departures.push(transmit.path, &transmit.bytes);
                 }
                 Output::Event(event) => self.handle_transport_event(index, event, now),
                 Output::Timeout(_) if self.send_backlog(index) => {}
@@ -260,7 +275,7 @@ impl Sfu {
 
     fn handle_transport_event(&mut self, index: usize, event: TransportEvent, now: Instant) {
         match event {
-            TransportEvent::Validated(path) => self.validated(index, path.remote),
+            TransportEvent::Validated(path) => self.validated(index, path.into()),
             TransportEvent::Nominated(path) => self.nominated(index, path),
             TransportEvent::Connected(keys) => self.connected(index, &keys, now),
             TransportEvent::Failed(FailCause::Dtls | FailCause::FingerprintMismatch) => {
@@ -279,27 +294,27 @@ impl Sfu {
     }
 
     /// The peer knows our credentials, but not that it receives at this address: nobody else's is taken away for it.
-    fn validated(&mut self, index: usize, remote: SocketAddr) {
-        if self.connection_by_address.contains_key(&remote) {
+    fn validated(&mut self, index: usize, remote: Remote) {
+        if self.connection_by_remote.contains_key(&remote) {
             return;
         }
         self.route(index, remote);
     }
 
     fn nominated(&mut self, index: usize, path: Path) {
-        debug!(connection = index, local = %path.local, remote = %path.remote, "path nominated");
+        debug!(connection = index, protocol = ?path.protocol, local = %path.local, remote = %path.remote, "path nominated");
         self.connections[index].egress.path = Some(path);
-        self.route(index, path.remote);
+        self.route(index, path.into());
     }
 
     /// Takes datagrams from an address for those of this connection.
-    fn route(&mut self, index: usize, remote: SocketAddr) {
+    fn route(&mut self, index: usize, remote: Remote) {
         if let Some(given_up) = self.connections[index].validate(remote)
-            && self.connection_by_address.get(&given_up) == Some(&index)
+            && self.connection_by_remote.get(&given_up) == Some(&index)
         {
-            self.connection_by_address.remove(&given_up);
+            self.connection_by_remote.remove(&given_up);
         }
-        self.connection_by_address.insert(remote, index);
+        self.connection_by_remote.insert(remote, index);
     }
 
     fn connected(&mut self, index: usize, keys: &SrtpKeys, now: Instant) {
@@ -352,9 +367,9 @@ impl Sfu {
 
     /// Its addresses may be somebody else's by now.
     fn forget_validated(&mut self, index: usize) {
-        for address in self.connections[index].validated.drain(..) {
-            if self.connection_by_address.get(&address) == Some(&index) {
-                self.connection_by_address.remove(&address);
+        for remote in self.connections[index].validated.drain(..) {
+            if self.connection_by_remote.get(&remote) == Some(&index) {
+                self.connection_by_remote.remove(&remote);
             }
         }
     }

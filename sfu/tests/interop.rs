@@ -9,8 +9,8 @@ use banter_sfu::rtp::{ExtSeq, RtpHeader, RtpTime, RtpView};
 use banter_sfu::sdp::{Incoming, LocalDescription, Negotiation, Outgoing, RemoteTransport, Setup};
 use banter_sfu::sim::{Datagram, Link, Net, Node, World};
 use banter_sfu::transport::{
-    ChannelId, ChannelSpec, DatagramKind, IceCredentials, IceRole, Identity, Output, Path, Reliability,
-    RemoteParameters, Transport, TransportEvent,
+    ChannelId, ChannelSpec, DatagramKind, IceCredentials, IceRole, Identity, LocalAddresses, Output, Path,
+    Reliability, RemoteParameters, Transport, TransportEvent,
 };
 use banter_sfu::{PayloadType, Ssrc, TrackKey};
 use rand::SeedableRng;
@@ -205,7 +205,7 @@ impl Ours {
             20..=63 => DatagramKind::Dtls,
             _ => return self.handle_rtp(&mut datagram.bytes),
         };
-        let path = Path { local: datagram.to, remote: datagram.from };
+        let path = Path::udp(datagram.to, datagram.from);
         self.transport.handle_datagram(kind, path, &datagram.bytes, now);
     }
 
@@ -223,7 +223,11 @@ impl Ours {
         loop {
             match self.transport.poll_output(now) {
                 Output::Transmit(transmit) => {
-                    out.push(Datagram { from: transmit.local, to: transmit.remote, bytes: transmit.bytes });
+                    out.push(Datagram {
+                        from: transmit.path.local,
+                        to: transmit.path.remote,
+                        bytes: transmit.bytes,
+                    });
                 }
                 Output::Event(event) => self.handle_event(event),
                 Output::Timeout(at) => {
@@ -305,11 +309,11 @@ impl Call {
             ice_ufrag: credentials.ufrag.clone(),
             ice_pwd: credentials.pwd.clone(),
             fingerprint: identity.fingerprint().to_owned(),
-            candidates: vec![address],
+            candidates: LocalAddresses::udp([address]),
         };
         world.add(Side::Ours(Box::new(Ours {
             address,
-            transport: Transport::new(&identity, role, credentials, &[address], now),
+            transport: Transport::new(&identity, role, credentials, LocalAddresses::udp([address]), now),
             keys: None,
             channels: Vec::new(),
             messages: Vec::new(),

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use banter_sfu::rtp::ExtSeq;
 use banter_sfu::rtp::srtp::{DtlsRole, SrtpKeys, SrtpProfile};
 use banter_sfu::transport::{
-    DatagramKind, FailCause, IceCredentials, IceRole, Identity, Output, Path, RemoteParameters, Transport,
-    TransportEvent,
+    DatagramKind, FailCause, IceCredentials, IceRole, Identity, LocalAddresses, Output, Path,
+    RemoteParameters, Transport, TransportEvent,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -150,8 +150,15 @@ impl Call {
         let now = Instant::now();
         let identity = Identity::generate().expect("an identity");
         let mut rng = StdRng::seed_from_u64(1);
-        let mut transport =
-            |role, at| Transport::new(&identity, role, IceCredentials::random(&mut rng), &[address(at)], now);
+        let mut transport = |role, at| {
+            Transport::new(
+                &identity,
+                role,
+                IceCredentials::random(&mut rng),
+                LocalAddresses::udp([address(at)]),
+                now,
+            )
+        };
         let mut server = transport(IceRole::Controlled, SERVER);
         let mut ice = transport(IceRole::Controlling, CLIENT);
         let describe = |of: &Transport, fingerprints, role| {
@@ -199,7 +206,7 @@ impl Call {
         // Times out when the client has nothing to say.
         if let Ok((len, from)) = self.socket.recv_from(&mut datagram) {
             self.client = Some(from);
-            let path = Path { local: address(SERVER), remote: address(CLIENT) };
+            let path = Path::udp(address(SERVER), address(CLIENT));
             self.server.handle_datagram(DatagramKind::Dtls, path, &datagram[..len], now);
         }
         self.server.handle_timeout(now);
@@ -218,8 +225,7 @@ impl Call {
         loop {
             match self.server.poll_output(now) {
                 Output::Transmit(transmit) if transmit.bytes[0] < 4 => {
-                    checks
-                        .push_back((Path { local: transmit.remote, remote: transmit.local }, transmit.bytes));
+                    checks.push_back((Path::udp(transmit.path.remote, transmit.path.local), transmit.bytes));
                 }
                 Output::Transmit(transmit) => {
                     let client = self.client.expect("only who speaks is answered");
@@ -238,7 +244,7 @@ fn poll_ice(ice: &mut Transport, now: Instant, checks: &mut VecDeque<(Path, Vec<
     loop {
         match ice.poll_output(now) {
             Output::Transmit(transmit) if transmit.bytes[0] < 4 => {
-                checks.push_back((Path { local: transmit.remote, remote: transmit.local }, transmit.bytes));
+                checks.push_back((Path::udp(transmit.path.remote, transmit.path.local), transmit.bytes));
             }
             Output::Transmit(_) | Output::Event(_) => {}
             Output::Timeout(_) => return,

@@ -1,10 +1,13 @@
-"""Participants that run in another process, driven over its pipes with JSON lines (`lines.mjs` is the other end)."""
+"""Participants that run in another process, driven over its pipes with JSON lines (`lines.mjs` and
+`python_host.py` are the other end)."""
 
 import asyncio
 import base64
 import itertools
 import json
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +32,11 @@ class Host:
         self._reading = asyncio.ensure_future(self._read())
 
     @classmethod
-    async def start(cls, script: Path, *arguments: str) -> "Host":
+    async def start(cls, script: Path, *arguments: str, prefix: Sequence[str] = ()) -> "Host":
+        """Runs a script of Node's or Python's; `prefix` comes before the command."""
         pipe = asyncio.subprocess.PIPE
-        command = ["node", PROJECT / script, *arguments]
+        interpreter = sys.executable if script.suffix == ".py" else "node"
+        command = [*prefix, interpreter, PROJECT / script, *arguments]
         return cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE_LIMIT))
 
     def admit(self, participant: "PipedParticipant") -> None:

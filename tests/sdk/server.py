@@ -96,7 +96,7 @@ class Banter:
 
     Its data folder is `data_dir`, or an empty one that goes away with it. `settings` are environment variables,
     `livekit_config` has keys of LiveKit's `config.yaml`, besides what the flags say. `port` is a free one where none is
-    given, and `prefix` comes before the command.
+    given, and `prefix` comes before the command. `reached_at` is the address that others use, if it is another.
     """
 
     def __init__(
@@ -107,9 +107,11 @@ class Banter:
         livekit_config: dict | None = None,
         port: int = 0,
         prefix: Sequence[str] = (),
+        reached_at: str | None = None,
     ) -> None:
         self._settings = settings or {}
-        self._host = f"[{address}]" if ":" in address else address
+        reached_at = reached_at or address
+        self._host = f"[{reached_at}]" if ":" in reached_at else reached_at
         self._address = address
         self._data_dir = data_dir
         self._livekit_config = livekit_config

@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use banter_sfu::rtp::srtp::{DtlsRole, MAX_RTP_OVERHEAD, Outbound, SrtpKeys};
 use banter_sfu::rtp::{ExtSeq, Extension, RtpHeader, RtpTime};
 use banter_sfu::transport::{
-    DatagramKind, IceCredentials, IceRole, Identity, Output, Path, RemoteParameters, Transport,
-    TransportEvent,
+    DatagramKind, IceCredentials, IceRole, Identity, LocalAddresses, Output, Path, RemoteParameters,
+    Transport, TransportEvent,
 };
 use banter_sfu::{PayloadType, Ssrc};
 use rand::rngs::StdRng;
@@ -41,7 +41,13 @@ impl Peer {
         Self {
             address,
             fingerprint: identity.fingerprint().to_owned(),
-            transport: Transport::new(identity, IceRole::Controlling, credentials.clone(), &[address], now),
+            transport: Transport::new(
+                identity,
+                IceRole::Controlling,
+                credentials.clone(),
+                LocalAddresses::udp([address]),
+                now,
+            ),
             credentials,
             keys: None,
         }
@@ -102,7 +108,7 @@ impl Peer {
             Some(20..=63) => DatagramKind::Dtls,
             _ => return,
         };
-        self.transport.handle_datagram(kind, Path { local: self.address, remote: from }, bytes, now);
+        self.transport.handle_datagram(kind, Path::udp(self.address, from), bytes, now);
     }
 
     /// Lets time pass, hands out what is to be sent, and says when to call again.

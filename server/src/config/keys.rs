@@ -91,7 +91,7 @@ pub static RTC_TCP_PORT: Key = Key::new(
     "rtc_tcp_port",
     "PORT",
     "7881",
-    "TCP port for media where UDP is closed (this version does not listen on it yet); 0 is any free one",
+    "TCP port for media where UDP is closed; 0 is any free one, off is none",
 )
 .kept_as(Setting::Key("livekit_rtc_tcp_port"));
 pub static RTC_PORT_RANGE: Key = Key::new(

@@ -30,8 +30,8 @@ pub struct Config {
     pub bind: Vec<IpAddr>,
     /// 0 is any free port.
     pub port: u16,
-    /// 0 is any free port.
-    pub rtc_tcp_port: u16,
+    /// 0 is any free port; `None` is no media over TCP.
+    pub rtc_tcp_port: Option<u16>,
     /// `0..=0` is any free ports.
     pub rtc_port_range: RangeInclusive<u16>,
     /// Where media is bound, if not at `bind`.
@@ -171,7 +171,7 @@ impl TryFrom<&RawConfig> for Config {
             data_dir: check.data_dir(),
             bind: check.value(&keys::BIND, parse::addresses),
             port: check.value(&keys::PORT, parse::port),
-            rtc_tcp_port: check.value(&keys::RTC_TCP_PORT, parse::port),
+            rtc_tcp_port: check.value(&keys::RTC_TCP_PORT, parse::optional_port),
             rtc_port_range: check.value(&keys::RTC_PORT_RANGE, parse::port_range),
             rtc_bind: check.value(&keys::RTC_BIND, |text| parse::optional(text, "an IP address")),
             rtc_workers: check.value(&keys::RTC_WORKERS, parse::workers),

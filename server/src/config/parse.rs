@@ -21,6 +21,17 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "is not a port; ports are 0 (any free one) to 65535".to_owned())
 }
 
+/// `None` for none at all.
+pub(super) fn optional_port(text: &str) -> Result<Option<u16>, String> {
+    match text {
+        "off" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| "is neither a port nor off; ports are 0 (any free one) to 65535".to_owned()),
+    }
+}
+
 pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
     if text == "0" {
         return Ok(0..=0);

@@ -27,6 +27,7 @@ pub async fn status(
         participants: app.media.participants(),
         core: by_name(counters.core.named()),
         socket: by_name(counters.socket.named()),
+        streams: by_name(counters.streams.named()),
     }))
 }
 

@@ -39,7 +39,13 @@ impl Server {
 
     pub async fn start_with(signal: SignalConfig) -> Self {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let config = MediaConfig { bind: loopback, ports: 0..=0, workers: 1, addresses: vec![loopback] };
+        let config = MediaConfig {
+            bind: loopback,
+            ports: 0..=0,
+            tcp_ports: Vec::new(),
+            workers: 1,
+            addresses: vec![loopback],
+        };
         let (media, workers) = start(&config).expect("loopback has a free port");
         let (events, presence) = mpsc::unbounded_channel();
         let channels = Channels::default();

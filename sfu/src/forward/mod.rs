@@ -9,13 +9,13 @@ use slab::Slab;
 use tracing::trace;
 
 use crate::connection::{Connection, Egress};
+use crate::outbox::Departures;
 use crate::room::publication::{Publication, Source};
 use crate::room::subscription::{Format, Subscription};
 use crate::rtp::srtp::Opened;
 use crate::rtp::{ExtSeq, FIXED_LEN, RtpHeader, RtpView, SeqNo, red::Red};
 use crate::sfu::Sfu;
-use crate::transport::Path;
-use crate::{Counters, Outbox, PayloadType, Ssrc};
+use crate::{Counters, PayloadType, Ssrc};
 use ring::{Coding, Packet};
 
 /// Playing time of one packet, for the level meter: what every LiveKit client sends.
@@ -94,7 +94,7 @@ impl Sfu {
         let RtpHeader { marker, timestamp, .. } = view.header;
         let packet = Packet { seq, timestamp, marker, coding, payload: view.payload };
         publication.ring.insert(&packet);
-        fan_out(publication, &packet, &mut self.connections, &mut self.outbox, &mut self.counters);
+        fan_out(publication, &packet, &mut self.connections, &mut self.departures, &mut self.counters);
         if level.is_some() {
             self.watch_speakers(room, now);
         }
@@ -121,7 +121,9 @@ impl Sfu {
             if !subscription.may_repair(now) {
                 return;
             }
-            if send(subscription, format, outgoing, &packet, &connection.egress, &mut self.outbox).is_some() {
+            if send(subscription, format, outgoing, &packet, &connection.egress, &mut self.departures)
+                .is_some()
+            {
                 self.counters.repaired += 1;
             }
         }
@@ -147,7 +149,7 @@ fn fan_out(
     publication: &mut Publication,
     packet: &Packet<'_>,
     connections: &mut Slab<Connection>,
-    outbox: &mut Outbox,
+    departures: &mut Departures,
     counters: &mut Counters,
 ) {
     for subscription in &mut publication.subscriptions {
@@ -158,7 +160,7 @@ fn fan_out(
             continue;
         };
         let egress = &connections[subscription.connection].egress;
-        if let Some(octets) = send(subscription, format, seq, packet, egress, outbox) {
+        if let Some(octets) = send(subscription, format, seq, packet, egress, departures) {
             subscription.sent.packets = subscription.sent.packets.wrapping_add(1);
             subscription.sent.octets = subscription.sent.octets.wrapping_add(octets);
             counters.forwarded += 1;
@@ -177,9 +179,9 @@ fn send(
     seq: ExtSeq,
     packet: &Packet<'_>,
     egress: &Egress,
-    outbox: &mut Outbox,
+    departures: &mut Departures,
 ) -> Option<u32> {
-    let (outbound, Path { local, remote }) = (egress.outbound.as_ref()?, egress.path?);
+    let (outbound, path) = (egress.outbound.as_ref()?, egress.path?);
     let (payload_type, payload) = format.fit(packet)?;
     let header = RtpHeader {
         payload_type,
@@ -191,11 +193,11 @@ fn send(
     let extension = subscription.extension();
     let header_len = FIXED_LEN + extension.map_or(0, |extension| extension.size());
     let len = header_len + payload.len();
-    let buffer = outbox.begin(len + outbound.rtp_overhead());
+    let buffer = departures.begin(len + outbound.rtp_overhead());
     header.write(buffer, extension)?;
     buffer[header_len..len].copy_from_slice(payload);
     let sealed = outbound.seal_rtp(buffer, len, seq).ok()?;
-    outbox.commit(remote, Some(local.ip()), sealed);
+    departures.commit(path, sealed);
     Some(payload.len() as u32)
 }
 

@@ -29,7 +29,7 @@ pub(super) fn check_empty(sfu: &mut Sfu, now: Instant) {
     assert_eq!(sfu.next_timeout(), None, "an empty unit sleeps");
     assert_eq!((sfu.participants.len(), sfu.publications.len(), sfu.connections.len()), (0, 0, 0));
     assert_eq!((sfu.participant_by_key.len(), sfu.publication_by_track.len()), (0, 0));
-    let addresses = sfu.connection_by_address.len();
+    let addresses = sfu.connection_by_remote.len();
     assert_eq!((addresses, sfu.connection_by_ufrag.len(), sfu.connection_by_probe.len()), (0, 0, 0));
     assert!(sfu.rooms.is_empty());
 }
@@ -97,7 +97,7 @@ fn check_connection(sfu: &Sfu, index: usize, connection: &Connection) {
 
 /// Every way leads to a connection that knows of it, and none to one that has failed.
 fn check_ways_to_connections(sfu: &Sfu) {
-    for (address, &index) in &sfu.connection_by_address {
+    for (address, &index) in &sfu.connection_by_remote {
         let connection = &sfu.connections[index];
         assert!(connection.validated.contains(address) && !connection.failed);
     }

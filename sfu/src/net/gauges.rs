@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::batch::{SharedSocketCounters, SocketCounters};
+use super::streams::{SharedStreamCounters, StreamCounters};
 use crate::Counters;
 use crate::counters::SharedCounters;
 
@@ -11,6 +12,7 @@ use crate::counters::SharedCounters;
 pub struct MediaCounters {
     pub core: Counters,
     pub socket: SocketCounters,
+    pub streams: StreamCounters,
 }
 
 /// One worker's numbers. Only its own thread writes.
@@ -18,19 +20,22 @@ pub struct MediaCounters {
 pub(super) struct Gauges {
     core: SharedCounters,
     socket: SharedSocketCounters,
+    streams: SharedStreamCounters,
     participants: AtomicUsize,
     alive: AtomicBool,
 }
 
 impl Gauges {
-    pub(super) fn publish(&self, core: Counters, socket: SocketCounters, participants: usize) {
+    pub(super) fn publish(&self, counters: MediaCounters, participants: usize) {
+        let MediaCounters { core, socket, streams } = counters;
         self.core.store(core);
         self.socket.store(socket);
+        self.streams.store(streams);
         self.participants.store(participants, Ordering::Relaxed);
     }
 
     pub(super) fn counters(&self) -> MediaCounters {
-        MediaCounters { core: self.core.load(), socket: self.socket.load() }
+        MediaCounters { core: self.core.load(), socket: self.socket.load(), streams: self.streams.load() }
     }
 
     pub(super) fn participants(&self) -> usize {

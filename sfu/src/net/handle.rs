@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::gauges::{Gauges, MediaCounters};
+use super::streams::Accepted;
 use crate::{Mid, ParticipantKey, RoomKey, TrackKey};
 
 /// How a participant's media travels: LiveKit's `/rtc/v1` (one connection, the client offers) or `/rtc` (two, we offer
@@ -259,6 +260,10 @@ pub enum Command {
         kind: DataKind,
         message: Bytes,
     },
+    /// Takes a stream over for media.
+    Adopt {
+        accepted: Accepted,
+    },
     Stop,
 }
 
@@ -294,9 +299,10 @@ impl MediaHandle {
     pub fn counters(&self) -> MediaCounters {
         let mut sum = MediaCounters::default();
         for worker in self.workers.iter() {
-            let MediaCounters { core, socket } = worker.gauges.counters();
+            let MediaCounters { core, socket, streams } = worker.gauges.counters();
             sum.core += core;
             sum.socket += socket;
+            sum.streams += streams;
         }
         sum
     }
@@ -309,6 +315,18 @@ impl MediaHandle {
     /// Whether every worker's thread is running.
     pub fn is_alive(&self) -> bool {
         self.workers.iter().all(|worker| worker.gauges.is_alive())
+    }
+
+    /// Gives a stream to the worker that its first frame (RFC 4571) is for, which has to be there whole. It comes back if
+    /// the frame is no STUN request, or names nobody's credentials.
+    pub fn adopt(&self, accepted: Accepted) -> Result<(), Accepted> {
+        match accepted.worker().and_then(|number| self.workers.get(number)) {
+            Some(worker) => {
+                worker.send(Command::Adopt { accepted });
+                Ok(())
+            }
+            None => Err(accepted),
+        }
     }
 
     /// Opens a room on the least loaded worker. Events of the room arrive on the receiver, in order; closing the room

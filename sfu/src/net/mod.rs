@@ -1,9 +1,11 @@
 //! The driver: sockets, threads and the clock. The only part of the crate with any of the three.
 
+mod backlog;
 mod batch;
 mod gauges;
 mod handle;
 mod start;
+mod streams;
 mod worker;
 
 pub use batch::{MediaSocket, ReceiveBatch, Received, SocketCounters};
@@ -14,3 +16,4 @@ pub use handle::{
     Speaker, TrackFormat, TrackSpec,
 };
 pub use start::{Media, MediaConfig, StartError, start};
+pub use streams::{Accepted, StreamCounters};

@@ -16,9 +16,13 @@ use rand::rngs::StdRng;
 use super::batch::{MediaSocket, ReceiveBatch};
 use super::gauges::Gauges;
 use super::handle::{Command, MediaHandle, WorkerLink};
-use super::worker::{WAKER, Worker};
+use super::streams::Streams;
+use super::worker::{FIRST_STREAM, WAKER, Worker};
 use crate::transport::{Identity, IdentityError};
 use crate::{Config, Sfu};
+
+/// ICE credentials name their worker by one of 64 characters.
+const MAX_WORKERS: usize = 64;
 
 /// Where the media plane listens.
 #[derive(Clone, Debug)]
@@ -27,8 +31,10 @@ pub struct MediaConfig {
     pub bind: IpAddr,
     /// Each worker takes the first free port of it. `0..=0` leaves the choice to the system.
     pub ports: RangeInclusive<u16>,
-    /// Media threads, at least one: as many as there are cores to spare.
+    /// Media threads, 1 to 64: as many as there are cores to spare.
     pub workers: usize,
+    /// TCP ports at which somebody accepts streams and hands them to [`MediaHandle::adopt`]; the first is named to clients.
+    pub tcp_ports: Vec<u16>,
     /// Addresses of this machine under which clients can reach it, most wanted first, loopback included.
     pub addresses: Vec<IpAddr>,
 }
@@ -56,7 +62,7 @@ pub struct Media {
 pub fn start(config: &MediaConfig) -> Result<(MediaHandle, Media), StartError> {
     let identity = Identity::generate()?;
     let mut media = Media { links: Vec::new(), threads: Vec::new(), ports: Vec::new() };
-    for number in 0..config.workers.max(1) {
+    for number in 0..config.workers.clamp(1, MAX_WORKERS) {
         media.start_worker(number, config, &identity)?;
     }
     Ok((MediaHandle::new(media.links.clone()), media))
@@ -85,7 +91,7 @@ impl Media {
         config: &MediaConfig,
         identity: &Identity,
     ) -> Result<(), StartError> {
-        let MediaConfig { bind, ports, addresses, .. } = config;
+        let MediaConfig { bind, ports, addresses, tcp_ports, .. } = config;
         let socket = MediaSocket::bind(*bind, ports.clone()).map_err(|source| StartError::Bind {
             bind: *bind,
             ports: ports.clone(),
@@ -101,7 +107,7 @@ impl Media {
         let reachable: Vec<IpAddr> =
             addresses.iter().copied().filter(|address| serves(bound, *address)).collect();
         let local = SocketAddr::new(reachable.first().copied().unwrap_or(bound), port);
-        let core = Config { addresses: reachable, port };
+        let core = Config { worker: number as u8, addresses: reachable, port, tcp_ports: tcp_ports.clone() };
         let rng = StdRng::from_rng(&mut rand::rng());
         let worker = Worker {
             sfu: Sfu::new(core, identity.clone(), rng, Instant::now(), SystemTime::now()),
@@ -111,6 +117,7 @@ impl Media {
             gauges: gauges.clone(),
             listeners: HashMap::new(),
             batch: ReceiveBatch::new(),
+            streams: Streams::new(FIRST_STREAM),
             local,
         };
         let thread = thread::Builder::new()

@@ -10,15 +10,17 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::batch::{MediaSocket, ReceiveBatch};
-use super::gauges::Gauges;
+use super::gauges::{Gauges, MediaCounters};
 use super::handle::{Command, Event};
+use super::streams::Streams;
 use crate::{RoomKey, Sfu};
 
 const SOCKET: Token = Token(0);
 pub(super) const WAKER: Token = Token(1);
+pub(super) const FIRST_STREAM: usize = 2;
 
 /// Batches taken from the socket before commands and timers get their turn.
 const BATCHES_PER_TURN: usize = 8;
@@ -34,6 +36,7 @@ pub(super) struct Worker {
     pub(super) gauges: Arc<Gauges>,
     pub(super) listeners: HashMap<RoomKey, UnboundedSender<Event>>,
     pub(super) batch: ReceiveBatch,
+    pub(super) streams: Streams,
     /// What an arrival is taken to have been sent to where the system does not tell.
     pub(super) local: SocketAddr,
 }
@@ -78,19 +81,30 @@ impl Worker {
             // The socket is polled by edges, so it is read until it is empty, over several turns if need be.
             more = self.receive();
             let now = Instant::now();
+            for event in events.iter().filter(|event| event.token().0 >= FIRST_STREAM) {
+                self.streams.note(event.token(), event.is_writable());
+            }
             match self.obey(now) {
                 Next::Wait => {}
                 Next::Continue => more = true,
                 Next::Stop => return Ok(()),
             }
+            more |= self.receive_frames(now);
             self.sfu.handle_timeout(now);
-            self.flush();
-            self.gauges.publish(self.sfu.counters(), self.socket.counters(), self.sfu.participants());
+            self.streams.sweep(now);
+            self.flush(now);
+            let counters = MediaCounters {
+                core: self.sfu.counters(),
+                socket: self.socket.counters(),
+                streams: self.streams.counters(),
+            };
+            self.gauges.publish(counters, self.sfu.participants());
         }
     }
 
     fn sleep(&self) -> Option<Duration> {
-        self.sfu.next_timeout().map(|at| at.saturating_duration_since(Instant::now()))
+        let next = [self.sfu.next_timeout(), self.streams.next_sweep()].into_iter().flatten().min();
+        next.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     /// Takes what has arrived; true if there may be more. Each batch is sent on before the next is taken: nothing is
@@ -107,7 +121,7 @@ impl Worker {
                     datagram.to.map_or(self.local, |address| SocketAddr::new(address, self.local.port()));
                 self.sfu.handle_datagram(local, datagram.from, datagram.payload, now);
             }
-            self.flush();
+            self.flush(now);
             if !self.batch.may_have_more() {
                 return false;
             }
@@ -115,12 +129,20 @@ impl Worker {
         true
     }
 
+    /// Takes what has arrived on streams; true if there may be more.
+    fn receive_frames(&mut self, now: Instant) -> bool {
+        let Self { streams, sfu, .. } = self;
+        let more = streams.receive(now, |(local, remote), bytes| sfu.handle_frame(local, remote, bytes, now));
+        self.flush(now);
+        more
+    }
+
     /// A flood of commands must not hold up the packets that arrive meanwhile.
     fn obey(&mut self, now: Instant) -> Next {
         for _ in 0..COMMANDS_PER_TURN {
             match self.commands.try_recv() {
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
-                    self.flush();
+                    self.flush(now);
                     return Next::Stop;
                 }
                 Ok(command) => self.execute(command, now),
@@ -160,16 +182,21 @@ impl Worker {
             Command::SetPaused { participant, track, paused } => sfu.set_paused(participant, track, paused),
             Command::SetPermissions { participant, may } => sfu.set_permissions(participant, may, now),
             Command::SendData { to, kind, message } => sfu.send_data(&to, kind, &message, now),
+            Command::Adopt { accepted } => {
+                if let Err(error) = self.streams.adopt(self.poll.registry(), accepted, now) {
+                    debug!(%error, "a stream ended before it was taken over");
+                }
+            }
             Command::Stop => {}
         }
-        self.flush();
+        self.flush(now);
     }
 
-    fn flush(&mut self) {
-        let outbox = self.sfu.outbox();
-        if !outbox.is_empty() {
-            self.socket.send(outbox);
-            outbox.clear();
+    fn flush(&mut self, now: Instant) {
+        self.send(now);
+        while let Some((local, remote)) = self.streams.poll_closed() {
+            self.sfu.stream_closed(local, remote, now);
+            self.send(now);
         }
         while let Some((room, event)) = self.sfu.poll_event() {
             if let Some(listener) = self.listeners.get(&room) {
@@ -177,5 +204,21 @@ impl Worker {
                 let _ = listener.send(event);
             }
         }
+    }
+
+    fn send(&mut self, now: Instant) {
+        let outbox = self.sfu.outbox();
+        if !outbox.is_empty() {
+            self.socket.send(outbox);
+            outbox.clear();
+        }
+        let frames = self.sfu.frames();
+        if !frames.is_empty() {
+            for (path, payload) in frames.iter() {
+                self.streams.send((path.local, path.remote), payload, now);
+            }
+            frames.clear();
+        }
+        self.streams.flush(now);
     }
 }

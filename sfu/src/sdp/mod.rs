@@ -9,8 +9,7 @@ mod parse;
 mod print;
 mod section;
 
-use std::net::SocketAddr;
-
+use crate::transport::LocalAddresses;
 use crate::{Mid, PayloadType, Ssrc, TrackKey};
 
 /// What our side says of its transport in an offer or answer.
@@ -20,8 +19,8 @@ pub struct LocalDescription {
     pub ice_pwd: String,
     /// SHA-256 of the DTLS certificate, `AB:CD:…`.
     pub fingerprint: String,
-    /// Host candidates, UDP, in order of preference.
-    pub candidates: Vec<SocketAddr>,
+    /// Host candidates, each sort in order of preference.
+    pub candidates: LocalAddresses,
 }
 
 /// What the peer said of its transport.

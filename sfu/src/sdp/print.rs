@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
 use super::section::{AUDIO_LEVEL, Audio, MID};
-use super::{Incoming, LocalDescription, Outgoing, parse::Media};
+use super::{Incoming, LocalAddresses, LocalDescription, Outgoing, parse::Media};
 use crate::PayloadType;
 
 /// The largest data-channel message that we take, in bytes.
@@ -164,8 +164,12 @@ impl<'a> Printer<'a> {
         // Bundled sections share the transport of the first, so only that one names candidates (RFC 8829 §5.3.1).
         if !self.candidates_said {
             self.candidates_said = true;
-            for (index, address) in local.candidates.iter().enumerate() {
-                self.line(format_args!("a={}", host_candidate(index, *address)));
+            let LocalAddresses { udp, tcp } = &local.candidates;
+            for (index, address) in udp.iter().enumerate() {
+                self.line(format_args!("a={}", udp_candidate(index, *address)));
+            }
+            for (index, address) in tcp.iter().enumerate() {
+                self.line(format_args!("a={}", tcp_candidate(udp.len() + index, *address)));
             }
             self.line(format_args!("a=end-of-candidates"));
         }
@@ -226,8 +230,17 @@ impl Flow<'_> {
 }
 
 /// `candidate:…` for the address at place `index` in the order of preference (RFC 8839 §5.1, RFC 8445 §5.1.2.1).
-fn host_candidate(index: usize, address: SocketAddr) -> String {
+fn udp_candidate(index: usize, address: SocketAddr) -> String {
     let preference = 65_535 - index.min(65_535);
     let priority = (126 << 24) | (preference << 8) | 255;
     format!("candidate:{} 1 udp {priority} {} {} typ host", index + 1, address.ip(), address.port())
+}
+
+/// The same for an address at which streams are accepted (RFC 6544 §4.2 and §4.5). The direction, which belongs to the
+/// local preference, is the same for all.
+fn tcp_candidate(index: usize, address: SocketAddr) -> String {
+    let preference = (4 << 13) | (8191 - index.min(8191));
+    let priority = (90 << 24) | (preference << 8) | 255;
+    let (ip, port) = (address.ip(), address.port());
+    format!("candidate:{} 1 tcp {priority} {ip} {port} typ host tcptype passive", index + 1)
 }

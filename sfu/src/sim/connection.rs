@@ -15,8 +15,8 @@ use crate::rtp::rtcp::{Compound, CompoundWriter, RtcpItem};
 use crate::rtp::srtp::{DtlsRole, Inbound, Outbound};
 use crate::rtp::{ExtSeq, Extension, ReceiveStats, RtpHeader, RtpTime, RtpView, SeqNo};
 use crate::transport::{
-    ChannelId, ChannelSpec, DatagramKind, FailCause, IceCredentials, IceRole, Identity, Output, Path,
-    RemoteParameters, Transport, TransportEvent,
+    ChannelId, ChannelSpec, DatagramKind, FailCause, IceCredentials, IceRole, Identity, LocalAddresses,
+    Output, Path, RemoteParameters, Transport, TransportEvent,
 };
 
 /// How often reports and requests for repeats go out.
@@ -100,7 +100,13 @@ impl Connection {
             reports: 0,
             data: Vec::new(),
             channels: BTreeMap::new(),
-            transport: Transport::new(identity, role, IceCredentials::random(rng), &[address], now),
+            transport: Transport::new(
+                identity,
+                role,
+                IceCredentials::random(rng),
+                LocalAddresses::udp([address]),
+                now,
+            ),
             fingerprint: identity.fingerprint().to_owned(),
             version: 1,
             srtp: None,
@@ -193,7 +199,7 @@ impl Connection {
     }
 
     pub(super) fn handle_datagram(&mut self, mut datagram: Datagram, now: Instant) {
-        let path = Path { local: datagram.to, remote: datagram.from };
+        let path = Path::udp(datagram.to, datagram.from);
         match datagram.bytes.first() {
             Some(0..=3) => self.transport.handle_datagram(DatagramKind::Stun, path, &datagram.bytes, now),
             Some(20..=63) => self.transport.handle_datagram(DatagramKind::Dtls, path, &datagram.bytes, now),
@@ -338,7 +344,11 @@ impl Connection {
         let timeout = loop {
             match self.transport.poll_output(now) {
                 Output::Transmit(transmit) => {
-                    out.push(Datagram { from: transmit.local, to: transmit.remote, bytes: transmit.bytes });
+                    out.push(Datagram {
+                        from: transmit.path.local,
+                        to: transmit.path.remote,
+                        bytes: transmit.bytes,
+                    });
                 }
                 Output::Event(TransportEvent::Connected(keys)) => {
                     self.srtp = Some((keys.inbound(), keys.outbound()));
@@ -359,7 +369,7 @@ impl Connection {
                 Output::Timeout(at) => break at,
             }
         };
-        if let Some(Path { local, remote }) = self.transport.path() {
+        if let Some(Path { local, remote, .. }) = self.transport.path() {
             out.extend(self.outgoing.drain(..).map(|bytes| Datagram { from: local, to: remote, bytes }));
         }
         let reports = self.is_connected().then_some(self.report_at);

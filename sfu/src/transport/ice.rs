@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use is::stun::{StunMessage, StunPacket};
-use is::{Candidate, CandidateKind, IceAgent, IceAgentEvent, IceCreds, Protocol, Sha1HmacProvider};
+use is::{Candidate, CandidateKind, IceAgent, IceAgentEvent, IceCreds, Sha1HmacProvider};
 use rand::CryptoRng;
 
 use super::Transmit;
@@ -27,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const STALE_AFTER: Duration = Duration::from_secs(3);
 /// Paths that one peer may have between two restarts. Each costs memory and checks to an address that it chose.
 const MAX_PATHS: usize = 64;
+/// Addresses of ours, of each sort. The kernel names them, but a spoofed datagram may have been sent to any of a network.
+const MAX_LOCAL: usize = 64;
 /// Candidates that one peer may signal between two restarts.
 const MAX_REMOTE_CANDIDATES: usize = 32;
 /// Longest candidate line that is looked at.
@@ -51,7 +53,22 @@ impl IceCredentials {
     pub fn random(rng: &mut impl CryptoRng) -> Self {
         Self { ufrag: ice_chars(rng, 8), pwd: ice_chars(rng, 24) }
     }
+
+    /// The same, with the number of a worker (below 64) before it: who accepts a stream finds its owner by it.
+    pub fn of_worker(number: u8, rng: &mut impl CryptoRng) -> Self {
+        let Self { ufrag, pwd } = Self::random(rng);
+        let mark = char::from(ICE_CHARS[usize::from(number % 64)]);
+        Self { ufrag: format!("{mark}{ufrag}"), pwd }
+    }
+
+    /// The worker that credentials of ours belong to.
+    pub fn worker_of(ufrag: &str) -> Option<u8> {
+        let mark = ufrag.bytes().next()?;
+        ICE_CHARS.iter().zip(0..).find(|(known, _)| **known == mark).map(|(_, number)| number)
+    }
 }
+
+const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"; // RFC 8839 §5.1
 
 impl std::fmt::Debug for IceCredentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,17 +77,56 @@ impl std::fmt::Debug for IceCredentials {
 }
 
 fn ice_chars(rng: &mut impl CryptoRng, len: usize) -> String {
-    const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"; // RFC 8839 §5.1
     let mut bytes = vec![0; len];
     rng.fill_bytes(&mut bytes);
     bytes.iter().map(|byte| char::from(ICE_CHARS[usize::from(byte % 64)])).collect()
 }
 
+/// What datagrams travel in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    Udp,
+    /// A stream that the peer has opened (RFC 6544), each datagram in a frame (RFC 4571).
+    Tcp,
+}
+
 /// Two ends that datagrams travel between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
+    pub protocol: Protocol,
     pub local: SocketAddr,
     pub remote: SocketAddr,
+}
+
+impl Path {
+    pub fn udp(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { protocol: Protocol::Udp, local, remote }
+    }
+
+    /// `local` is where the stream was accepted, which need not be an address that anybody was told.
+    pub fn tcp(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { protocol: Protocol::Tcp, local, remote }
+    }
+}
+
+/// Where datagrams can arrive.
+#[derive(Clone, Debug, Default)]
+pub struct LocalAddresses {
+    pub udp: Vec<SocketAddr>,
+    /// Where streams are accepted.
+    pub tcp: Vec<SocketAddr>,
+}
+
+impl LocalAddresses {
+    pub fn udp(addresses: impl Into<Vec<SocketAddr>>) -> Self {
+        Self { udp: addresses.into(), tcp: Vec::new() }
+    }
+
+    fn candidates(&self) -> impl Iterator<Item = Result<Candidate, is::IceError>> {
+        let udp = self.udp.iter().map(|&address| Candidate::host(address, is::Protocol::Udp));
+        let tcp = self.tcp.iter().map(|&address| Candidate::host(address, is::Protocol::Tcp));
+        udp.chain(tcp)
+    }
 }
 
 /// Our ufrag in the USERNAME of a STUN request, by which the transport it is for can be found. Proves nothing.
@@ -93,7 +149,7 @@ pub(super) enum IceEvent {
 pub(super) struct IceSession {
     agent: IceAgent,
     credentials: IceCredentials,
-    local: Vec<SocketAddr>,
+    local: LocalAddresses,
     /// Candidates that came before the credentials they belong to.
     early_candidates: Vec<String>,
     candidates_taken: usize,
@@ -132,7 +188,7 @@ impl IceSession {
     pub(super) fn new(
         role: IceRole,
         credentials: IceCredentials,
-        local: &[SocketAddr],
+        local: LocalAddresses,
         now: Instant,
     ) -> Self {
         let mut agent = IceAgent::with_hmac(to_agent(&credentials.ufrag, &credentials.pwd), &HmacSha1);
@@ -140,19 +196,19 @@ impl IceSession {
         agent.set_timing_advance(PACING);
         agent.set_max_stun_rto(KEEPALIVE);
         agent.set_max_stun_retransmits(CHECK_RETRANSMITS);
-        for &address in local {
-            match Candidate::host(address, Protocol::Udp) {
+        for candidate in local.candidates() {
+            match candidate {
                 Ok(candidate) => {
                     agent.add_local_candidate(candidate);
                 }
-                Err(error) => tracing::debug!(%address, %error, "local address is no candidate"),
+                Err(error) => tracing::debug!(%error, "local address is no candidate"),
             }
         }
         agent.handle_timeout(now);
         Self {
             agent,
             credentials,
-            local: local.to_vec(),
+            local,
             early_candidates: Vec::new(),
             candidates_taken: 0,
             paths: Vec::new(),
@@ -211,15 +267,21 @@ impl IceSession {
     fn is_usable(&self, candidate: &Candidate) -> bool {
         let address = candidate.addr();
         let reachable = match address.ip() {
-            ip if ip.is_loopback() => self.local.iter().any(|own| own.ip().is_loopback()),
+            ip if ip.is_loopback() => self.local.udp.iter().any(|own| own.ip().is_loopback()),
             ip if ip.is_unspecified() || ip.is_multicast() => false,
             IpAddr::V4(ip) => !ip.is_broadcast(),
             IpAddr::V6(_) => true,
         };
-        candidate.proto() == Protocol::Udp
+        candidate.proto() == is::Protocol::Udp
             && candidate.kind() != CandidateKind::PeerReflexive
             && address.port() != 0
             && reachable
+    }
+
+    /// A path that can carry nothing any more, as a stream that is closed, makes way for any other that lives.
+    pub(super) fn path_closed(&mut self, path: Path, now: Instant) {
+        self.paths.retain(|known| known.path != path);
+        self.leave_stale_path(now);
     }
 
     pub(super) fn restart(&mut self, credentials: IceCredentials, now: Instant) {
@@ -242,13 +304,17 @@ impl IceSession {
         let Ok(message) = StunMessage::parse(bytes) else { return };
         let is_known = self.is_validated(path);
         let is_welcome = is_known || self.paths.len() < MAX_PATHS;
-        if self.liveness == Liveness::Failed || !self.local.contains(&path.local) || !is_welcome {
+        if self.liveness == Liveness::Failed || !is_welcome || !self.is_local(path) {
             return;
         }
         let wants_path =
             message.is_binding_request() && (self.agent.controlling() || message.use_candidate());
-        let packet =
-            StunPacket { proto: Protocol::Udp, source: path.remote, destination: path.local, message };
+        let packet = StunPacket {
+            proto: to_agent_protocol(path.protocol),
+            source: path.remote,
+            destination: path.local,
+            message,
+        };
         if !self.agent.handle_packet(now, packet) {
             return;
         }
@@ -274,11 +340,8 @@ impl IceSession {
 
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.agent.poll_transmit()?;
-        Some(Transmit {
-            local: transmit.source,
-            remote: transmit.destination,
-            bytes: transmit.contents.into(),
-        })
+        let path = from_agent(transmit.proto, transmit.source, transmit.destination);
+        Some(Transmit { path, bytes: transmit.contents.into() })
     }
 
     pub(super) fn poll_event(&mut self) -> Option<IceEvent> {
@@ -295,6 +358,29 @@ impl IceSession {
             Liveness::Disconnected => Some(self.heard + FAILED_AFTER),
         };
         self.agent.poll_timeout().into_iter().chain(liveness).min()
+    }
+
+    /// Whether datagrams can arrive at this end. An address that this machine got after its start, or one that is not to be
+    /// named to clients, becomes known when something has come in by it.
+    fn is_local(&mut self, path: Path) -> bool {
+        let addresses = match path.protocol {
+            Protocol::Udp => &mut self.local.udp,
+            Protocol::Tcp => &mut self.local.tcp,
+        };
+        if addresses.contains(&path.local) {
+            return true;
+        }
+        if addresses.len() >= MAX_LOCAL {
+            return false;
+        }
+        match Candidate::host(path.local, to_agent_protocol(path.protocol)) {
+            Ok(candidate) => {
+                addresses.push(path.local);
+                self.agent.add_local_candidate(candidate);
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     fn note_heard(&mut self, path: Path, now: Instant) {
@@ -314,8 +400,8 @@ impl IceSession {
 
     fn take_agent_events(&mut self, now: Instant) {
         while let Some(event) = self.agent.poll_event() {
-            if let IceAgentEvent::NominatedSend { source, destination, .. } = event {
-                let path = Path { local: source, remote: destination };
+            if let IceAgentEvent::NominatedSend { proto, source, destination } = event {
+                let path = from_agent(proto, source, destination);
                 // The agent goes by priority and holds on to a pair for as long as it may still answer.
                 if self.destination.is_none() || !self.is_stale(path, now) {
                     self.nominate(path);
@@ -371,6 +457,21 @@ impl IceSession {
         self.destination = None;
         self.paths.clear();
         self.events.push_back(IceEvent::Failed);
+    }
+}
+
+fn to_agent_protocol(protocol: Protocol) -> is::Protocol {
+    match protocol {
+        Protocol::Udp => is::Protocol::Udp,
+        Protocol::Tcp => is::Protocol::Tcp,
+    }
+}
+
+fn from_agent(protocol: is::Protocol, local: SocketAddr, remote: SocketAddr) -> Path {
+    match protocol {
+        is::Protocol::Udp => Path::udp(local, remote),
+        // The agent has no candidates of other kinds.
+        is::Protocol::Tcp | is::Protocol::SslTcp | is::Protocol::Tls => Path::tcp(local, remote),
     }
 }
 

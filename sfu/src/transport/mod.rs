@@ -15,7 +15,6 @@ mod ice;
 mod tests;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,7 +28,7 @@ use crate::rtp::srtp::{DtlsRole, SrtpKeys};
 pub(crate) use self::data::fuzzing;
 pub use self::data::{ChannelId, ChannelSpec, MAX_MESSAGE_SIZE, Reliability, SendError};
 pub use self::dtls::{Identity, IdentityError};
-pub use self::ice::{IceCredentials, IceRole, Path, stun_local_ufrag};
+pub use self::ice::{IceCredentials, IceRole, LocalAddresses, Path, Protocol, stun_local_ufrag};
 
 /// Sleep of a transport that waits for nothing.
 const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -75,8 +74,7 @@ pub enum Output {
 /// A datagram to send.
 #[derive(Debug)]
 pub struct Transmit {
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
+    pub path: Path,
     pub bytes: Vec<u8>,
 }
 
@@ -150,7 +148,7 @@ impl Transport {
         identity: &Identity,
         role: IceRole,
         credentials: IceCredentials,
-        local: &[SocketAddr],
+        local: LocalAddresses,
         now: Instant,
     ) -> Self {
         Self {
@@ -190,6 +188,11 @@ impl Transport {
     /// path is nominated, the old one stays in use.
     pub fn restart_ice(&mut self, credentials: IceCredentials, now: Instant) {
         self.ice.restart(credentials, now);
+    }
+
+    /// Says that a stream is closed: the peer is no longer reached by this path.
+    pub fn path_closed(&mut self, path: Path, now: Instant) {
+        self.ice.path_closed(path, now);
     }
 
     /// Allows data channels: the session description has a data section. Idempotent.
@@ -359,8 +362,8 @@ impl Transport {
     }
 
     fn transmit(&mut self, bytes: Vec<u8>) {
-        if let Some(Path { local, remote }) = self.ice.destination() {
-            self.outputs.push_back(Output::Transmit(Transmit { local, remote, bytes }));
+        if let Some(path) = self.ice.destination() {
+            self.outputs.push_back(Output::Transmit(Transmit { path, bytes }));
         }
     }
 

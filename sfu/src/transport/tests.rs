@@ -109,7 +109,7 @@ fn dtls_from_an_address_without_stun_is_dropped() {
     let close = [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 1, 0];
     let garbage = Datagram { from: stranger, to: SERVER_ADDRESS, bytes: close.to_vec() };
     call.world.act(SERVER, |server, now| server.handle_datagram(garbage, now));
-    let path = Path { local: SERVER_ADDRESS, remote: stranger };
+    let path = Path::udp(SERVER_ADDRESS, stranger);
     assert!(!call.world.node(SERVER).transport.ice.is_validated(path));
     assert!(call.exchange_messages());
 }
@@ -518,7 +518,7 @@ impl Node for End {
             Some(0..=3) => DatagramKind::Stun,
             _ => DatagramKind::Dtls,
         };
-        let path = Path { local: datagram.to, remote: datagram.from };
+        let path = Path::udp(datagram.to, datagram.from);
         self.transport.handle_datagram(kind, path, &datagram.bytes, now);
     }
 
@@ -529,7 +529,7 @@ impl Node for End {
     fn poll(&mut self, now: Instant, out: &mut Vec<Datagram>) -> Instant {
         loop {
             match self.transport.poll_output(now) {
-                Output::Transmit(Transmit { local, remote, bytes }) => {
+                Output::Transmit(Transmit { path: Path { local, remote, .. }, bytes }) => {
                     self.sent.push(bytes.clone());
                     out.push(Datagram { from: local, to: remote, bytes });
                 }
@@ -565,7 +565,8 @@ impl Call {
     fn add(&mut self, address: SocketAddr, ice: IceRole, role: DtlsRole) {
         let identity = Identity::generate().expect("an identity");
         let credentials = IceCredentials::random(&mut self.rng);
-        let transport = Transport::new(&identity, ice, credentials, &[address], self.world.now());
+        let transport =
+            Transport::new(&identity, ice, credentials, LocalAddresses::udp([address]), self.world.now());
         self.world.add(End { transport, identity, address, role, events: Vec::new(), sent: Vec::new() });
     }
 

@@ -7,6 +7,7 @@ mod recorded;
 mod text;
 
 use banter_sfu::sdp::{Incoming, LocalDescription, Outgoing};
+use banter_sfu::transport::LocalAddresses;
 use banter_sfu::{Ssrc, TrackKey};
 
 fn local() -> LocalDescription {
@@ -14,7 +15,10 @@ fn local() -> LocalDescription {
         ice_ufrag: "ours".to_owned(),
         ice_pwd: "0123456789abcdefghijkl".to_owned(),
         fingerprint: ["AB"; 32].join(":"),
-        candidates: vec!["192.0.2.1:50000".parse().unwrap(), "[2001:db8::1]:50000".parse().unwrap()],
+        candidates: LocalAddresses::udp([
+            "192.0.2.1:50000".parse().unwrap(),
+            "[2001:db8::1]:50000".parse().unwrap(),
+        ]),
     }
 }
 

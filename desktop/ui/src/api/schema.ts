@@ -637,6 +637,10 @@ export interface components {
             socket: {
                 [key: string]: number;
             };
+            /** @description Frames on TCP, for clients whose UDP does not get through. */
+            streams: {
+                [key: string]: number;
+            };
         };
         /** @description A member as those see them who keep order. */
         Member: components["schemas"]["User"] & {

@@ -28,10 +28,9 @@ pub struct Translation {
 }
 
 /// Keys that mean the same in both, as a number, a text or a switch.
-static PLAIN: [(&str, &Key); 13] = [
+static PLAIN: [(&str, &Key); 12] = [
     ("port", &keys::PORT),
     ("development", &keys::DEV),
-    ("rtc.tcp_port", &keys::RTC_TCP_PORT),
     ("room.auto_create", &keys::ROOM_AUTO_CREATE),
     ("room.empty_timeout", &keys::ROOM_EMPTY_TIMEOUT),
     ("room.departure_timeout", &keys::ROOM_DEPARTURE_TIMEOUT),
@@ -66,6 +65,7 @@ impl LiveKit {
                 work.plain(path, &keys::METRICS_PORT);
             }
         }
+        work.tcp_port();
         work.json_log();
         work.bind();
         work.keys();
@@ -173,6 +173,14 @@ impl<'a> Work<'a> {
         };
         if let Some((entry, text)) = shared.or_else(range) {
             self.give(&keys::RTC_PORT_RANGE, text, entry);
+        }
+    }
+
+    /// LiveKit's 0 is no media over TCP.
+    fn tcp_port(&mut self) {
+        if let Some((entry, port)) = self.text("rtc.tcp_port") {
+            let port = if port == "0" { "off".to_owned() } else { port };
+            self.give(&keys::RTC_TCP_PORT, port, entry);
         }
     }
 

@@ -1,0 +1,177 @@
+//! What waits to be written to a stream: bounded in bytes and in age, because sound that is late is worth nothing.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+/// Bytes that may wait for one stream.
+const MAX_BYTES: usize = 256 * 1024;
+/// What has waited longer is dropped.
+const MAX_AGE: Duration = Duration::from_millis(200);
+/// Bytes written before they are let go of, where the queue never runs empty.
+const COMPACT_FROM: usize = 64 * 1024;
+
+/// Frames in the order in which they go out. A frame of which a part is written is written whole.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    bytes: Vec<u8>,
+    /// How far `bytes` is dealt with.
+    start: usize,
+    frames: VecDeque<Frame>,
+    /// How much of the first frame is written.
+    written: usize,
+}
+
+#[derive(Debug)]
+struct Frame {
+    queued: Instant,
+    len: usize,
+}
+
+impl Backlog {
+    /// Adds a frame made of `parts`; false if there is no room for it.
+    pub(super) fn push(&mut self, parts: [&[u8]; 2], now: Instant) -> bool {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if self.bytes.len() - self.start + len > MAX_BYTES {
+            return false;
+        }
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        self.frames.push_back(Frame { queued: now, len });
+        true
+    }
+
+    /// Writes as much as `sink` takes, and counts what has become too old meanwhile. An error other than
+    /// [`io::ErrorKind::WouldBlock`] is the end of the stream.
+    pub(super) fn write_to(&mut self, sink: &mut impl Write, now: Instant) -> io::Result<usize> {
+        let mut dropped = 0;
+        while let Some(first) = self.frames.front() {
+            if self.written == 0 && now >= first.queued + MAX_AGE {
+                self.start += first.len;
+                self.frames.pop_front();
+                dropped += 1;
+                continue;
+            }
+            // What has just been queued goes with it: one call for all. Only the first can be too old, as they are in order.
+            match sink.write(&self.bytes[self.start + self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.note_written(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.compact();
+        Ok(dropped)
+    }
+
+    fn note_written(&mut self, count: usize) {
+        self.written += count;
+        while let Some(first) = self.frames.front()
+            && self.written >= first.len
+        {
+            self.written -= first.len;
+            self.start += first.len;
+            self.frames.pop_front();
+        }
+    }
+
+    fn compact(&mut self) {
+        if self.frames.is_empty() {
+            self.bytes.clear();
+            self.start = 0;
+        } else if self.start >= COMPACT_FROM {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes and then no more for now.
+    struct Sink {
+        taken: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room);
+            if count == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.room -= count;
+            self.taken.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn sink(room: usize) -> Sink {
+        Sink { taken: Vec::new(), room }
+    }
+
+    #[test]
+    fn frames_go_out_whole_and_in_order_however_little_is_taken() {
+        let now = Instant::now();
+        let mut backlog = Backlog::default();
+        let mut sink = sink(0);
+        for number in 0..50_u8 {
+            assert!(backlog.push([&[number], &vec![number; usize::from(number)]], now));
+        }
+        while !backlog.frames.is_empty() {
+            sink.room = 7;
+            assert_eq!(backlog.write_to(&mut sink, now).unwrap(), 0);
+        }
+        let expected: Vec<u8> = (0..50_u8).flat_map(|number| vec![number; usize::from(number) + 1]).collect();
+        assert_eq!(sink.taken, expected);
+        assert!(backlog.bytes.is_empty());
+    }
+
+    #[test]
+    fn what_is_old_is_dropped_but_never_the_rest_of_a_frame() {
+        let start = Instant::now();
+        let mut backlog = Backlog::default();
+        let mut sink = sink(3);
+        for text in [b"first", b"other"] {
+            backlog.push([text, &[]], start);
+        }
+        backlog.write_to(&mut sink, start).unwrap();
+        let later = start + MAX_AGE;
+        backlog.push([b"fresh", &[]], later);
+        sink.room = 2;
+        assert_eq!(backlog.write_to(&mut sink, later).unwrap(), 1);
+        sink.room = 100;
+        assert_eq!(backlog.write_to(&mut sink, later).unwrap(), 0);
+        assert_eq!(sink.taken, b"firstfresh");
+    }
+
+    #[test]
+    fn a_stream_that_takes_nothing_costs_a_bounded_amount() {
+        let now = Instant::now();
+        let mut backlog = Backlog::default();
+        let frame = vec![0; 1000];
+        let queued = (0..10_000).filter(|_| backlog.push([&frame, &[]], now)).count();
+        assert_eq!(queued, MAX_BYTES / 1000);
+        assert_eq!(backlog.write_to(&mut sink(0), now + MAX_AGE).unwrap(), queued);
+        assert!(backlog.push([&frame, &[]], now));
+    }
+
+    #[test]
+    fn a_queue_that_never_runs_empty_is_let_go_of_behind() {
+        let now = Instant::now();
+        let mut backlog = Backlog::default();
+        let mut sink = sink(0);
+        for _ in 0..1000 {
+            backlog.push([&[0; 1000], &[]], now);
+            sink.room = 999;
+            backlog.write_to(&mut sink, now).unwrap();
+        }
+        assert!(backlog.bytes.len() <= COMPACT_FROM + 3000, "{} bytes are kept", backlog.bytes.len());
+    }
+}

@@ -1,0 +1,200 @@
+"""Calls from any network: whoever sits behind a router hears and is heard, with whatever that lets through."""
+
+import asyncio
+import base64
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from participant import PythonParticipant, until_hears
+from piped import Host as Process
+from piped import PipedParticipant
+from server import Banter, Server
+from tone import WINDOW, Tone, strongest
+from wan import Host, Wan
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks of one's own need root")
+
+FAR, NEAR = 440, 660
+PATIENCE = 20
+ROOM = "hall"
+BODIES = {
+    "python": (Path("tests/sdk/python_host.py"),),
+    "chromium": (Path("tests/browser/participants.mjs"), "chromium"),
+}
+
+
+@pytest.fixture(params=BODIES)
+def sdk(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=[True, False], ids=["single", "dual"])
+def single(request) -> bool:
+    return request.param
+
+
+@pytest.fixture
+def wan() -> Iterator[Wan]:
+    with Wan() as wan:
+        yield wan
+
+
+@asynccontextmanager
+async def far_away(host: Host, sdk: str, name: str, server: Server, single: bool) -> AsyncIterator["Far"]:
+    """Somebody on the machine `host`, not in the call yet."""
+    script, *arguments = BODIES[sdk]
+    process = await Process.start(script, *arguments, prefix=host.prefix)
+    try:
+        yield (FarBrowser if sdk == "chromium" else Far)(process, name, server, single)
+    finally:
+        await process.stop()
+
+
+class Far(PipedParticipant):
+    def __init__(self, process: Process, name: str, server: Server, single: bool) -> None:
+        super().__init__(process, name)
+        self._server, self._single = server, single
+
+    async def join(self, room: str) -> None:
+        token = self._server.token(room, self.identity)
+        await self.ask("join", url=self._server.ws_url, token=token, single=self._single, autoSubscribe=True)
+
+    async def tone(self, who: str) -> Tone | None:
+        ear = self.ears.get(who)
+        return ear.tone() if ear else None
+
+
+class FarBrowser(Far):
+    async def tone(self, who: str) -> Tone | None:
+        samples = np.frombuffer(base64.b64decode(await self.ask("hear", who=who)), dtype=np.int16) / 32768
+        return strongest(samples[-WINDOW:]) if len(samples) >= WINDOW else None
+
+
+async def until_heard(listener: Far, speaker: str, hz: float, within: float = PATIENCE) -> float:
+    """Waits until half a second of `hz` has come, and answers for how long."""
+    began = time.monotonic()
+    while not ((tone := await listener.tone(speaker)) and abs(tone.hz - hz) <= 5 and tone.rms > 0.05):
+        assert time.monotonic() < began + within, f"{listener.identity} heard {tone}, was told {listener.notices}"
+        await asyncio.sleep(0.05)
+    return time.monotonic() - began
+
+
+@asynccontextmanager
+async def near_by(server: Server) -> AsyncIterator[PythonParticipant]:
+    """Somebody on the internet, who talks."""
+    near = await PythonParticipant.join(server, ROOM, "near")
+    await near.speak(NEAR)
+    try:
+        yield near
+    finally:
+        await near.leave()
+
+
+@asynccontextmanager
+async def conversation(name: str, server: Server, host: Host, sdk: str, single: bool, capsys) -> AsyncIterator[Far]:
+    """Somebody at `host` and somebody nearby hear each other. How long the former waited for sound is told."""
+    async with near_by(server) as near, far_away(host, sdk, "far", server, single) as far:
+        began = time.monotonic()
+        await far.join(ROOM)
+        await until_heard(far, "near", NEAR)
+        with capsys.disabled():
+            print(f"\n  {name}, {sdk}: first half second of sound after {time.monotonic() - began:.2f} s")
+        await far.speak(FAR)
+        await until_hears(near, "far", FAR, PATIENCE)
+        yield far
+        await far.leave()
+
+
+@pytest.mark.parametrize("nat", ["cone", "symmetric"])
+async def test_behind_a_router(wan: Wan, sdk: str, nat: str, single: bool, capsys):
+    home, _ = wan.home("far", nat)
+    with server_on(wan.host("srv")) as server:
+        async with conversation(f"behind {nat} NAT", server, home, sdk, single, capsys):
+            pass
+
+
+async def test_no_udp_gets_through(wan: Wan, sdk: str, single: bool, capsys):
+    home, router = wan.home("far", "symmetric")
+    router.forbid("ip protocol udp")
+    with server_on(wan.host("srv")) as server:
+        async with conversation("UDP blocked", server, home, sdk, single, capsys):
+            pass
+
+
+async def test_both_behind_symmetric_nat(wan: Wan, sdk: str, capsys):
+    homes = [wan.home(name, "symmetric")[0] for name in ("ann", "ben")]
+    with server_on(wan.host("srv")) as server:
+        async with (
+            far_away(homes[0], sdk, "ann", server, single=True) as ann,
+            far_away(homes[1], "python", "ben", server, single=False) as ben,
+        ):
+            began = time.monotonic()
+            await asyncio.gather(ann.join(ROOM), ben.join(ROOM))
+            await asyncio.gather(ann.speak(FAR), ben.speak(NEAR))
+            await asyncio.gather(until_heard(ann, "ben", NEAR), until_heard(ben, "ann", FAR))
+            with capsys.disabled():
+                print(f"\n  both behind symmetric NAT, {sdk}: both heard after {time.monotonic() - began:.2f} s")
+            await asyncio.gather(ann.leave(), ben.leave())
+
+
+async def test_ipv6_only(wan: Wan, sdk: str, single: bool, capsys):
+    far, machine = wan.host("far"), wan.host("srv")
+    for host in (far, machine):
+        host.ip("address", "flush", "dev", "eth0", "scope", "global", "to", "0.0.0.0/0")
+    with Banter(machine.address6, prefix=machine.prefix) as server:
+        async with conversation("IPv6 only", server, far, sdk, single, capsys):
+            pass
+
+
+async def test_small_mtu(wan: Wan, sdk: str, single: bool, capsys):
+    home, router = wan.home("far", "cone")
+    router.ip("link", "set", "lan0", "mtu", "1200")
+    home.ip("link", "set", "eth0", "mtu", "1200")
+    with server_on(wan.host("srv")) as server:
+        async with conversation("MTU 1200", server, home, sdk, single, capsys):
+            pass
+
+
+async def test_loss(wan: Wan, sdk: str, single: bool, capsys):
+    home, router = wan.home("far", "cone")
+    router.forbid("ip protocol udp numgen random mod 100 < 5")
+    with server_on(wan.host("srv")) as server:
+        async with conversation("5 % loss", server, home, sdk, single, capsys):
+            pass
+
+
+async def test_server_behind_one_to_one_nat(wan: Wan, sdk: str, single: bool, capsys):
+    """The server knows its private address only; the one that people use is learned from how they come in."""
+    machine, router = wan.home("srv", "cone")
+    router.nft(f"""
+        table ip forwarding {{
+            chain arrivals {{ type nat hook prerouting priority dstnat; iifname "eth0" dnat to {machine.address}; }}
+        }}
+    """)
+    with Banter(machine.address, prefix=machine.prefix, reached_at=router.address) as server:
+        async with conversation("server behind 1:1 NAT", server, wan.host("far"), sdk, single, capsys):
+            pass
+
+
+async def test_nat_rebinding(wan: Wan, sdk: str, single: bool, capsys):
+    """The router forgets who talks to whom, as at a restart. The call goes on from another port, in the same session."""
+    home, router = wan.home("far", "symmetric")
+    with server_on(wan.host("srv")) as server:
+        async with conversation("before rebinding", server, home, sdk, single, capsys) as far:
+            router.run("conntrack", "-F")
+            rebound = time.monotonic()
+            await asyncio.sleep(1)  # What was under way then has been heard by now.
+            await until_heard(far, "near", NEAR)
+            with capsys.disabled():
+                print(f"  after rebinding: heard again after {time.monotonic() - rebound:.2f} s")
+            assert not [n for n in far.notices if n.what == "disconnected"]
+
+
+def server_on(machine: Host) -> Banter:
+    return Banter(machine.address, prefix=machine.prefix)

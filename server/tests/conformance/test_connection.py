@@ -6,7 +6,7 @@ import pytest
 
 from administrators import PythonAdministrator
 from clients import PYTHON, Kind
-from hall import Hall, until_snapshot, until_told
+from hall import Hall, until, until_snapshot, until_told
 from servers import own_server
 
 
@@ -101,13 +101,20 @@ async def test_bad_token(hall: Hall, kind: Kind):
 
 async def test_full_room(hall: Hall, kind: Kind):
     """A full room lets nobody else in, and somebody again when one has left"""
-    await PythonAdministrator(hall.server).create_room(hall.room, maxParticipants=1)
+    administrator = PythonAdministrator(hall.server)
+    await administrator.create_room(hall.room, maxParticipants=1)
     bob = await hall.enter("bob", PYTHON)
     with pytest.raises(Exception):  # noqa: B017 - every SDK has its own
         await hall.enter("alice", kind)
     await bob.leave()
+    # The SDK does not wait until the server has read its goodbye.
+    await until(lambda: is_empty(administrator, hall.room), lambda: "bob is still there")
     again = await hall.enter("alice", kind)
     await until_snapshot(again, lambda seen: seen["connected"])
+
+
+async def is_empty(administrator: PythonAdministrator, room: str) -> bool:
+    return not await administrator.list_participants(room)
 
 
 async def test_hidden(hall: Hall, kind: Kind):

@@ -108,7 +108,7 @@ async def test_failed_resume_escalates(hall: Hall, kind: Kind):
         proxy.mend()
         await until_told(bob, "subscribed", "alice", since=since, within=LONG)
         await until_they_talk(alice, bob)
-        assert (await alice.snapshot())["sid"] != sid
+        await until_snapshot(alice, lambda seen: seen["sid"] != sid)
         await alice.leave()
 
 

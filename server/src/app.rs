@@ -1,16 +1,14 @@
 //! Wiring and orderly shutdown: the only place that sees every part.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ops::RangeInclusive;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use banter_protocol::token::ApiKeys;
-use banter_sfu::net::{Media, MediaConfig, MediaHandle};
+use banter_sfu::net::Media;
 use futures_util::future;
-use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -18,16 +16,15 @@ use url::Url;
 
 use crate::addresses;
 use crate::ambient;
-use crate::config::keys::{self, Key};
+use crate::bind::{self, BindError};
+use crate::config::keys;
 use crate::config::{AcmeConfig, Config, TlsConfig};
 use crate::data_dir::{DataDir, Lock, LockError};
-use crate::door;
 use crate::events::{self, EventHub, Streams};
 use crate::first_run::Welcome;
 use crate::http::{self, AppState, Front, Site, twirp};
 use crate::listener::{self, Gate, Port};
 use crate::metrics::Metrics;
-use crate::port_holder::{self, Holder, Transport};
 use crate::ports::Ports;
 use crate::service::accounts::Accounts;
 use crate::service::channels::{Channels, Directory};
@@ -41,6 +38,7 @@ use crate::service::voice::Voice;
 use crate::signal::{self, Rooms, SignalConfig};
 use crate::store::Database;
 use crate::tls::{Reload, Surroundings, Tls, TlsError, Trust};
+use crate::voice_ports::VoicePorts;
 use crate::webhook::{self, Deliveries};
 
 /// How long answers under way may take once the program is told to stop.
@@ -71,26 +69,13 @@ pub struct App {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
-    PortInUse(#[from] PortInUse),
+    Bind(#[from] BindError),
     #[error(transparent)]
     Folder(#[from] LockError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
     Other(#[from] anyhow::Error),
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{} port {port} is in use{}; stop that program, or choose another port with --{flag}",
-    match .transport { Transport::Tcp => "TCP", Transport::Udp => "UDP" },
-    .holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default()
-)]
-pub struct PortInUse {
-    transport: Transport,
-    port: u16,
-    flag: String,
-    holder: Option<Holder>,
 }
 
 impl App {
@@ -102,13 +87,9 @@ impl App {
         if config.api_keys.is_empty() {
             return Err(anyhow::anyhow!("there is no API key in the settings").into());
         }
-        let (listeners, http_port) = listen(&config, config.port, &keys::PORT)?;
-        let (metrics_listeners, metrics_port) = match config.metrics.port {
-            Some(port) => {
-                listen(&config, port, &keys::METRICS_PORT).map(|(them, port)| (them, Some(port)))?
-            }
-            None => (Vec::new(), None),
-        };
+        let (listeners, http_port) = bind::listen(&config.bind, config.port, &keys::PORT)?;
+        let (metrics_listeners, metrics_port) =
+            bind::listen_if(&config.bind, config.metrics.port, &keys::METRICS_PORT)?;
         // Before a certificate is asked for: the authority may come at once.
         let (acme_listeners, acme_http) = listen_for_authority(&config);
         let (ending, ending_seen) = watch::channel(false);
@@ -121,19 +102,14 @@ impl App {
             ending: ending_seen.clone(),
         };
         let tls = Tls::start(&config.tls, around, ambient::now().wall)?;
-        let (doors, rtc_tcp_port) = match config.rtc_tcp_port {
-            Some(port) => {
-                listen(&config, port, &keys::RTC_TCP_PORT).map(|(them, port)| (them, Some(port)))?
-            }
-            None => (Vec::new(), None),
-        };
-        let (handle, media) = start_media(&config, rtc_tcp_port)?;
+        let voice = VoicePorts::open(&config, &folder, tls.as_ref())?;
+        let (handle, media) = (voice.handle.clone(), &voice.media);
 
         let (reports, presence) = mpsc::unbounded_channel();
         let directory = Arc::new(Directory(database.clone()));
         let (webhooks, deliveries) = webhook::start(&config.webhooks, &api_keys(&config))?;
         let rooms = Rooms::new(
-            SignalConfig { webhooks: webhooks.clone(), ..signal_config(&config) },
+            SignalConfig { webhooks: webhooks.clone(), relay: voice.offer.clone(), ..signal_config(&config) },
             handle.clone(),
             directory,
             reports,
@@ -188,19 +164,19 @@ impl App {
             let aside = Port { router, gate: gate.clone(), tls: None };
             tokio::spawn(serve(acme_listeners, aside, ending.subscribe()));
         }
-        for listener in doors {
-            tokio::spawn(door::keep(listener, handle.clone(), gate.clone(), ending.subscribe()));
-        }
-        let port = Port { router, gate, tls: tls.clone() };
-        let serving = tokio::spawn(serve(listeners, port, ending.subscribe()));
         let ports = Ports {
             http: http_port,
             metrics: metrics_port,
             acme_http,
             rtc_udp: media.ports().to_vec(),
-            rtc_tcp: rtc_tcp_port,
+            rtc_tcp: voice.rtc_tcp,
+            turn: voice.turn,
+            turn_tls: voice.turn_tls,
             pid: std::process::id(),
         };
+        let media = voice.keep(&gate, &ending);
+        let port = Port { router, gate, tls: tls.clone() };
+        let serving = tokio::spawn(serve(listeners, port, ending.subscribe()));
         ports.write(&folder).context("writing ports.json into the data folder")?;
         tracing::info!(http = ports.http, udp = ?ports.rtc_udp, tcp = ?ports.rtc_tcp, data = %folder.path().display(), "listening");
         if config.dev {
@@ -321,18 +297,6 @@ async fn serve(listeners: Vec<TcpListener>, port: Port, ending: watch::Receiver<
     future::join_all(listeners.into_iter().map(serve)).await;
 }
 
-/// Binds a TCP port at every address. If any port will do, all addresses get the one that the first found.
-fn listen(config: &Config, port: u16, key: &Key) -> Result<(Vec<TcpListener>, u16), StartError> {
-    let mut listeners = Vec::new();
-    let mut port = port;
-    for bind in &config.bind {
-        let listener = listen_at(SocketAddr::new(bound(*bind), port), key)?;
-        port = listener.local_addr().context("reading the HTTP port back")?.port();
-        listeners.push(listener);
-    }
-    Ok((listeners, port))
-}
-
 /// The port of HTTP-01 beside that of everything. Without it the other port or the other proof may do.
 fn listen_for_authority(config: &Config) -> (Vec<TcpListener>, Option<u16>) {
     let TlsConfig::Auto(AcmeConfig { http_port, .. }) = config.tls else { return (Vec::new(), None) };
@@ -340,7 +304,7 @@ fn listen_for_authority(config: &Config) -> (Vec<TcpListener>, Option<u16>) {
     if http_port == config.port && http_port != 0 {
         return (Vec::new(), None);
     }
-    match listen(config, http_port, &keys::ACME_HTTP_PORT) {
+    match bind::listen(&config.bind, http_port, &keys::ACME_HTTP_PORT) {
         Ok((listeners, port)) => (listeners, Some(port)),
         Err(error) => {
             tracing::warn!(
@@ -349,78 +313,6 @@ fn listen_for_authority(config: &Config) -> (Vec<TcpListener>, Option<u16>) {
             );
             (Vec::new(), None)
         }
-    }
-}
-
-fn listen_at(address: SocketAddr, key: &Key) -> Result<TcpListener, StartError> {
-    match tcp_listener(address) {
-        Ok(listener) => Ok(listener),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(PortInUse {
-            transport: Transport::Tcp,
-            port: address.port(),
-            flag: key.flag(),
-            holder: port_holder::find(Transport::Tcp, address.port()),
-        }
-        .into()),
-        Err(error) => {
-            Err(anyhow::Error::new(error).context(format!("binding the TCP port {address}")).into())
-        }
-    }
-}
-
-/// Where there is no IPv6, every address is every IPv4 address.
-fn bound(bind: IpAddr) -> IpAddr {
-    match bind {
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) if !has_ipv6() => Ipv4Addr::UNSPECIFIED.into(),
-        other => other,
-    }
-}
-
-fn has_ipv6() -> bool {
-    std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
-}
-
-fn tcp_listener(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    // A restart must not wait for the connections of the last run to time out.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1024)?;
-    TcpListener::from_std(socket.into())
-}
-
-fn start_media(config: &Config, tcp_port: Option<u16>) -> Result<(MediaHandle, Media), StartError> {
-    let bind = bound(config.rtc_bind.unwrap_or_else(|| match config.bind.as_slice() {
-        [bind] => *bind,
-        several if several.iter().any(IpAddr::is_ipv6) => Ipv6Addr::UNSPECIFIED.into(),
-        _ => Ipv4Addr::UNSPECIFIED.into(),
-    }));
-    let mut addresses = config.advertise.clone();
-    let own = addresses::offered(bind, &config.rtc_filter);
-    addresses.extend(own.iter().filter(|address| !config.advertise.contains(address)));
-    let media = MediaConfig {
-        bind,
-        ports: config.rtc_port_range.clone(),
-        tcp_ports: tcp_port.into_iter().collect(),
-        workers: config.rtc_workers.unwrap_or_else(|| cores().min(ports(&config.rtc_port_range))),
-        addresses,
-    };
-    match banter_sfu::net::start(&media) {
-        Ok(started) => Ok(started),
-        Err(banter_sfu::net::StartError::Bind { source, .. })
-            if source.kind() == std::io::ErrorKind::AddrInUse =>
-        {
-            let port = *config.rtc_port_range.start();
-            let holder = port_holder::find(Transport::Udp, port);
-            let flag = "rtc-port-range".to_owned();
-            Err(PortInUse { transport: Transport::Udp, port, flag, holder }.into())
-        }
-        Err(error) => Err(anyhow::Error::new(error).context("starting the media workers").into()),
     }
 }
 
@@ -456,17 +348,12 @@ fn api_keys(config: &Config) -> ApiKeys {
     ApiKeys::new(pairs).expect("there is a pair")
 }
 
-/// How many ports a range has. Any free ones are as many as are needed.
-fn ports(range: &RangeInclusive<u16>) -> usize {
-    if *range.end() == 0 { usize::MAX } else { range.len() }
-}
-
 /// Half of the cores at most: the other half is for audio.
 fn hashes_at_once() -> usize {
     (cores() / 2).max(1)
 }
 
-fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

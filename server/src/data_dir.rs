@@ -39,6 +39,11 @@ impl DataDir {
         database_in(&self.0)
     }
 
+    /// What TURN credentials are made from.
+    pub fn turn_secret(&self) -> PathBuf {
+        self.0.join("turn-secret")
+    }
+
     /// Which ports are in use, for scripts.
     pub fn ports_file(&self) -> PathBuf {
         self.0.join("ports.json")

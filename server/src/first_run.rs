@@ -185,6 +185,8 @@ mod tests {
                 acme_http: None,
                 rtc_udp: vec![50000, 50001],
                 rtc_tcp: Some(7881),
+                turn: None,
+                turn_tls: None,
                 pid: 1,
             },
             dev: false,

@@ -7,6 +7,7 @@
 mod addresses;
 mod ambient;
 pub mod app;
+mod bind;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
@@ -25,6 +26,7 @@ pub mod signal;
 pub mod store;
 mod telemetry;
 pub mod tls;
-pub mod webhook;
+pub mod voice_ports;
+mod webhook;
 
 pub use http::document as openapi;

@@ -17,6 +17,12 @@ pub struct Ports {
     pub rtc_udp: Vec<u16>,
     /// `None` while nothing listens there.
     pub rtc_tcp: Option<u16>,
+    /// The port of TURN, UDP and TCP.
+    #[serde(default)]
+    pub turn: Option<u16>,
+    /// The port of TURN over TLS.
+    #[serde(default)]
+    pub turn_tls: Option<u16>,
     pub pid: u32,
 }
 

@@ -77,6 +77,18 @@ impl Sfu {
         Ok(())
     }
 
+    /// The label of a participant.
+    pub fn label(&self, participant: ParticipantKey) -> Option<&str> {
+        let &index = self.participant_by_key.get(&participant)?;
+        Some(&self.participants[index].label)
+    }
+
+    /// The labels of everybody in a room.
+    pub fn labels(&self, room: RoomKey) -> impl Iterator<Item = &str> {
+        let participants = self.rooms.get(&room).into_iter().flat_map(|room| &room.participants);
+        participants.map(|&index| self.participants[index].label.as_str())
+    }
+
     /// Removes a participant with its tracks and its claims on those of others. Unknown keys are ignored.
     pub fn leave(&mut self, participant: ParticipantKey, now: Instant) {
         let Some(index) = self.participant_by_key.remove(&participant) else { return };

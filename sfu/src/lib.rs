@@ -25,6 +25,7 @@ mod negotiate;
 pub mod net;
 mod outbox;
 mod quality;
+mod relayed;
 mod report;
 mod room;
 pub mod rtp;

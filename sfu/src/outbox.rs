@@ -106,7 +106,7 @@ impl Outbox {
     }
 }
 
-/// Datagrams for streams, in order.
+/// Datagrams with their paths, in order: those that do not go out by UDP as they are.
 #[derive(Debug, Default)]
 pub struct Frames {
     arena: Vec<u8>,
@@ -114,13 +114,23 @@ pub struct Frames {
 }
 
 impl Frames {
-    fn push(&mut self, path: Path, payload: &[u8]) {
+    pub(crate) fn push(&mut self, path: Path, payload: &[u8]) {
         let start = self.arena.len();
         self.arena.extend_from_slice(payload);
         self.frames.push((path, start..self.arena.len()));
     }
 
-    /// Each datagram with the two ends of the stream that it is for.
+    /// Each datagram with its path, to be changed at will.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Path, &mut [u8])> {
+        let mut rest = &mut self.arena[..];
+        self.frames.iter().map(move |(path, range)| {
+            let (datagram, more) = std::mem::take(&mut rest).split_at_mut(range.len());
+            rest = more;
+            (*path, datagram)
+        })
+    }
+
+    /// Each datagram with its path.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Path, &[u8])> {
         self.frames.iter().map(|(path, range)| (*path, &self.arena[range.clone()]))
     }
@@ -141,6 +151,8 @@ impl Frames {
 pub(crate) struct Departures {
     pub(crate) datagrams: Outbox,
     pub(crate) frames: Frames,
+    /// For relayed addresses.
+    pub(crate) relayed: Frames,
 }
 
 impl Departures {
@@ -156,6 +168,7 @@ impl Departures {
         match path.protocol {
             Protocol::Udp => self.datagrams.commit(path.remote, Some(path.local.ip()), len),
             Protocol::Tcp => self.frames.push(path, self.datagrams.begun(len)),
+            Protocol::Relayed => self.relayed.push(path, self.datagrams.begun(len)),
         }
     }
 
@@ -163,6 +176,7 @@ impl Departures {
         match path.protocol {
             Protocol::Udp => self.datagrams.push(path.remote, Some(path.local.ip()), payload),
             Protocol::Tcp => self.frames.push(path, payload),
+            Protocol::Relayed => self.relayed.push(path, payload),
         }
     }
 }

@@ -15,10 +15,13 @@ use tracing::{debug, error, trace};
 use crate::connection::{Connection, Remote, TransactionId};
 use crate::net::{Event, FailReason, PeerConnection, Reach};
 use crate::outbox::{Departures, Frames};
+use crate::relayed;
 use crate::room::{Participant, Publication, Room};
 use crate::rtp::srtp::SrtpKeys;
 use crate::timer::Wheel;
-use crate::transport::{DatagramKind, FailCause, Identity, Output, Path, TransportEvent, stun_local_ufrag};
+use crate::transport::{
+    DatagramKind, FailCause, Identity, Output, Path, Protocol, TransportEvent, stun_local_ufrag,
+};
 use crate::{Config, Counters, Outbox, ParticipantKey, RoomKey, TrackKey, demux};
 
 /// The selective forwarding unit: the rooms of one worker.
@@ -105,6 +108,11 @@ impl Sfu {
         self.handle_arrival(Path::tcp(local, remote), bytes, now);
     }
 
+    /// Takes what a TURN client has sent from its relayed address, `remote`, to `local`. Its bytes are decrypted in place.
+    pub fn handle_relayed(&mut self, local: SocketAddr, remote: SocketAddr, bytes: &mut [u8], now: Instant) {
+        self.handle_arrival(Path::relayed(local, remote), bytes, now);
+    }
+
     /// A stream has ended: nobody is reached by it any more.
     pub fn stream_closed(&mut self, local: SocketAddr, remote: SocketAddr, now: Instant) {
         let path = Path::tcp(local, remote);
@@ -164,6 +172,11 @@ impl Sfu {
         &mut self.departures.frames
     }
 
+    /// What to send to relayed addresses, in order. Clear it once it is sent.
+    pub fn relayed(&mut self) -> &mut Frames {
+        &mut self.departures.relayed
+    }
+
     /// The next event and the room it belongs to. `None` means nothing more for now.
     pub fn poll_event(&mut self) -> Option<(RoomKey, Event)> {
         self.events.pop_front()
@@ -190,7 +203,9 @@ impl Sfu {
     }
 
     fn handle_stun(&mut self, path: Path, bytes: &[u8], now: Instant) {
-        let Some(connection) = self.connection_of_stun(bytes) else {
+        // What comes from a network cannot come from a relayed address.
+        let is_forged = path.protocol == Protocol::Udp && relayed::is_relayed(path.remote.ip());
+        let Some(connection) = self.connection_of_stun(bytes).filter(|_| !is_forged) else {
             self.counters.unvalidated += 1;
             return;
         };

@@ -1,5 +1,5 @@
 // Participants on livekit-client in one browser, a tab for each, driven over pipes (see `sdk/lines.mjs`). The browser is named
-// by the first argument: chromium or firefox.
+// by the first argument: chromium, to which further ones are given, or firefox.
 import { say, serveLines } from "../sdk/lines.mjs";
 import { launchChromium, launchFirefox } from "./browsers.mjs";
 import { servePages } from "./pages.mjs";
@@ -7,7 +7,7 @@ import { startSound } from "./sound.mjs";
 
 const pages = await servePages();
 const sound = process.argv[2] === "firefox" ? await startSound() : undefined;
-const browser = sound ? await launchFirefox(sound) : await launchChromium();
+const browser = sound ? await launchFirefox(sound) : await launchChromium(...process.argv.slice(3));
 
 const idle = [];
 const tabs = new Map();

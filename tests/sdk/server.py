@@ -32,12 +32,18 @@ class Server:
     process: int | None = None
     """Process id, for a banter that these tests have started."""
     data_dir: Path | None = None
+    log: Path | None = None
     api_key: str = "devkey"
     api_secret: str = "secret"
 
     @property
     def ws_url(self) -> str:
         return f"ws://{self.host}"
+
+    @property
+    def port(self) -> int:
+        """Of signalling."""
+        return int(self.host.rpartition(":")[2])
 
     @property
     def is_banter(self) -> bool:
@@ -132,7 +138,7 @@ class Banter:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         port = self._wait_for_port(data_dir / "ports.json")
-        return Server(f"{self._host}:{port}", self._process.pid, data_dir)
+        return Server(f"{self._host}:{port}", self._process.pid, data_dir, self._log)
 
     def terminate(self) -> None:
         """Asks it to stop, as a supervisor does."""

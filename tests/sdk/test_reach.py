@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import json
 import os
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks of one's own
 FAR, NEAR = 440, 660
 PATIENCE = 20
 ROOM = "hall"
+TURN_PORT = 3478
 BODIES = {
     "python": (Path("tests/sdk/python_host.py"),),
     "chromium": (Path("tests/browser/participants.mjs"), "chromium"),
@@ -46,24 +49,27 @@ def wan() -> Iterator[Wan]:
 
 
 @asynccontextmanager
-async def far_away(host: Host, sdk: str, name: str, server: Server, single: bool) -> AsyncIterator["Far"]:
+async def far_away(
+    host: Host, sdk: str, name: str, server: Server, single: bool, flags: tuple[str, ...] = (), scheme: str = "ws"
+) -> AsyncIterator["Far"]:
     """Somebody on the machine `host`, not in the call yet."""
     script, *arguments = BODIES[sdk]
-    process = await Process.start(script, *arguments, prefix=host.prefix)
+    process = await Process.start(script, *arguments, *flags, prefix=host.prefix)
     try:
-        yield (FarBrowser if sdk == "chromium" else Far)(process, name, server, single)
+        yield (FarBrowser if sdk == "chromium" else Far)(process, name, server, single, scheme)
     finally:
         await process.stop()
 
 
 class Far(PipedParticipant):
-    def __init__(self, process: Process, name: str, server: Server, single: bool) -> None:
+    def __init__(self, process: Process, name: str, server: Server, single: bool, scheme: str) -> None:
         super().__init__(process, name)
         self._server, self._single = server, single
+        self._url = f"{scheme}://{server.host}"
 
     async def join(self, room: str) -> None:
         token = self._server.token(room, self.identity)
-        await self.ask("join", url=self._server.ws_url, token=token, single=self._single, autoSubscribe=True)
+        await self.ask("join", url=self._url, token=token, single=self._single, autoSubscribe=True)
 
     async def tone(self, who: str) -> Tone | None:
         ear = self.ears.get(who)
@@ -97,9 +103,18 @@ async def near_by(server: Server) -> AsyncIterator[PythonParticipant]:
 
 
 @asynccontextmanager
-async def conversation(name: str, server: Server, host: Host, sdk: str, single: bool, capsys) -> AsyncIterator[Far]:
+async def conversation(
+    name: str,
+    server: Server,
+    host: Host,
+    sdk: str,
+    single: bool,
+    capsys,
+    flags: tuple[str, ...] = (),
+    scheme: str = "ws",
+) -> AsyncIterator[Far]:
     """Somebody at `host` and somebody nearby hear each other. How long the former waited for sound is told."""
-    async with near_by(server) as near, far_away(host, sdk, "far", server, single) as far:
+    async with near_by(server) as near, far_away(host, sdk, "far", server, single, flags, scheme) as far:
         began = time.monotonic()
         await far.join(ROOM)
         await until_heard(far, "near", NEAR)
@@ -125,6 +140,38 @@ async def test_no_udp_gets_through(wan: Wan, sdk: str, single: bool, capsys):
     with server_on(wan.host("srv")) as server:
         async with conversation("UDP blocked", server, home, sdk, single, capsys):
             pass
+
+
+@pytest.mark.parametrize("way", ["udp", "tcp"])
+async def test_only_turn_gets_through(wan: Wan, sdk: str, way: str, single: bool, capsys):
+    """Of all ports the router lets nothing through but that of signalling and that of TURN, by UDP or by TCP."""
+    home, router = wan.home("far", "symmetric")
+    with server_on(wan.host("srv"), turn_port=TURN_PORT) as server:
+        allowed = {"udp": [], "tcp": [server.port]}
+        allowed[way].append(TURN_PORT)
+        let_through(router, **allowed)
+        async with conversation(f"only TURN over {way} let through", server, home, sdk, single, capsys):
+            assert {"udp": "Udp", "tcp": "Tcp"}[way] in relays(server)
+
+
+@pytest.mark.parametrize("sdk", ["chromium"], indirect=True)
+async def test_only_tls_gets_through(wan: Wan, sdk: str, single: bool, capsys, tmp_path):
+    """Nothing but TLS, to 443 and 5349. (The Python SDK would need an authority that it knows.)"""
+    home, router = wan.home("far", "symmetric")
+    machine = wan.host("srv")
+    files = self_signed(tmp_path, machine.address)
+    let_through(router, udp=[], tcp=[443, 5349])
+    settings = {
+        "BANTER_TLS": "files",
+        "BANTER_TLS_CERT": str(files[0]),
+        "BANTER_TLS_KEY": str(files[1]),
+        "BANTER_TURN_TLS_PORT": "5349",
+        "BANTER_LOG": "info,banter_sfu=debug",
+    }
+    with Banter(machine.address, prefix=machine.prefix, port=443, settings=settings) as server:
+        believing = ("--ignore-certificate-errors",)
+        async with conversation("only TLS let through", server, home, sdk, single, capsys, believing, "wss"):
+            assert "Tls" in relays(server)
 
 
 async def test_both_behind_symmetric_nat(wan: Wan, sdk: str, capsys):
@@ -183,7 +230,7 @@ async def test_server_behind_one_to_one_nat(wan: Wan, sdk: str, single: bool, ca
 
 
 async def test_nat_rebinding(wan: Wan, sdk: str, single: bool, capsys):
-    """The router forgets who talks to whom, as at a restart. The call goes on from another port, in the same session."""
+    """The router forgets who talks to whom, as at a restart. The call goes on from another port, same session."""
     home, router = wan.home("far", "symmetric")
     with server_on(wan.host("srv")) as server:
         async with conversation("before rebinding", server, home, sdk, single, capsys) as far:
@@ -196,5 +243,30 @@ async def test_nat_rebinding(wan: Wan, sdk: str, single: bool, capsys):
             assert not [n for n in far.notices if n.what == "disconnected"]
 
 
-def server_on(machine: Host) -> Banter:
-    return Banter(machine.address, prefix=machine.prefix)
+def server_on(machine: Host, turn_port: int | None = None) -> Banter:
+    settings = {"BANTER_TURN_PORT": str(turn_port or "off"), "BANTER_LOG": "info,banter_sfu=debug"}
+    return Banter(machine.address, prefix=machine.prefix, settings=settings)
+
+
+def self_signed(folder: Path, address: str) -> tuple[Path, Path]:
+    """A certificate for an address, and its key."""
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-subj", "/CN=srv", "-addext", f"subjectAltName=IP:{address}", "-days", "30"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
+
+
+def let_through(router: Host, udp: list[int], tcp: list[int]) -> None:
+    """From the inside only packets to these ports."""
+    for protocol, ports in {"udp": udp, "tcp": tcp}.items():
+        among = "{ " + ", ".join(str(port) for port in ports) + " }"
+        router.forbid(f'iifname "lan0" {protocol} dport {f"!= {among}" if ports else "0-65535"}')
+
+
+def relays(server: Server) -> list[str]:
+    """By what transports clients have come to the relayed paths that media takes, oldest first."""
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    allocations = {line["relayed"]: line["transport"] for line in lines if line["message"] == "allocation made"}
+    nominated = [line["remote"] for line in lines if line["message"] == "path nominated"]
+    return [allocations[remote] for remote in nominated if remote in allocations]

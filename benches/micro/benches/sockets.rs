@@ -71,7 +71,14 @@ struct Stage {
 
 impl Stage {
     fn set(listeners: usize, at_once: u64) -> Result<Self> {
-        let config = MediaConfig { bind: LOCALHOST, ports: 0..=0, workers: 1, addresses: vec![LOCALHOST] };
+        let config = MediaConfig {
+            bind: LOCALHOST,
+            ports: 0..=0,
+            tcp_ports: Vec::new(),
+            workers: 1,
+            addresses: vec![LOCALHOST],
+            relay: None,
+        };
         let (handle, media) = start(&config)?;
         let server = SocketAddr::new(LOCALHOST, media.ports()[0]);
         let (room, _events) = handle.open_room(RoomKey(1));

@@ -116,7 +116,7 @@ impl Peer {
         self.transport.handle_timeout(now);
         loop {
             match self.transport.poll_output(now) {
-                Output::Transmit(transmit) => send(transmit.remote, &transmit.bytes),
+                Output::Transmit(transmit) => send(transmit.path.remote, &transmit.bytes),
                 Output::Event(TransportEvent::Connected(keys)) => self.keys = Some(keys),
                 Output::Event(_) => {}
                 Output::Timeout(at) => return at,

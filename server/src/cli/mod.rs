@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::app::StartError;
+use crate::bind::BindError;
 use crate::config::InvalidConfig;
 use flags::AllFlags;
 
@@ -79,7 +80,7 @@ pub fn run() -> ExitCode {
 fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<InvalidConfig>() {
         WRONG_USE
-    } else if matches!(error.downcast_ref(), Some(StartError::PortInUse(_))) {
+    } else if matches!(error.downcast_ref(), Some(StartError::Bind(BindError::PortInUse(_)))) {
         PORT_IN_USE
     } else {
         FAILED

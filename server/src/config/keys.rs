@@ -94,6 +94,30 @@ pub static RTC_TCP_PORT: Key = Key::new(
     "TCP port for media where UDP is closed; 0 is any free one, off is none",
 )
 .kept_as(Setting::Key("livekit_rtc_tcp_port"));
+pub static TURN_PORT: Key = Key::new(
+    "turn_port",
+    "PORT",
+    "3478",
+    "UDP and TCP port of the TURN server, for clients that reach no media port; 0 is any free one, off is none",
+);
+pub static TURN_TLS_PORT: Key = Key::new(
+    "turn_tls_port",
+    "PORT",
+    "5349",
+    "TCP port of TURN over TLS, with the certificate of --tls; 0 is any free one, off is none",
+);
+pub static TURN_CREDENTIALS_LIFETIME: Key = Key::new(
+    "turn_credentials_lifetime",
+    "SECONDS",
+    "3600",
+    "How long a client may begin to use TURN with the credentials that it was given, up to a day",
+);
+pub static TURN_ECHO_PEER: Key = Key::new(
+    "turn_echo_peer",
+    "ADDRESS:PORT",
+    "",
+    "For tests of TURN with other clients: an address that sends back whatever is relayed to it",
+);
 pub static RTC_PORT_RANGE: Key = Key::new(
     "rtc_port_range",
     "FIRST-LAST",
@@ -272,13 +296,17 @@ pub static METRICS_USERNAME: Key =
 pub static METRICS_PASSWORD: Key =
     Key::new("metrics_password", "PASSWORD", "", "Password to that name").exposed(Exposure::Secret);
 
-pub static ALL: [&Key; 42] = [
+pub static ALL: [&Key; 46] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
     &BIND,
     &PORT,
     &RTC_TCP_PORT,
+    &TURN_PORT,
+    &TURN_TLS_PORT,
+    &TURN_CREDENTIALS_LIFETIME,
+    &TURN_ECHO_PEER,
     &RTC_PORT_RANGE,
     &RTC_BIND,
     &RTC_WORKERS,

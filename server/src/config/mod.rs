@@ -8,11 +8,12 @@ mod tls;
 mod yaml;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use banter_sfu::turn::credentials::Validity;
 use ipnet::IpNet;
 use livekit_protocol::RoomConfiguration;
 use url::Url;
@@ -32,6 +33,7 @@ pub struct Config {
     pub port: u16,
     /// 0 is any free port; `None` is no media over TCP.
     pub rtc_tcp_port: Option<u16>,
+    pub turn: TurnConfig,
     /// `0..=0` is any free ports.
     pub rtc_port_range: RangeInclusive<u16>,
     /// Where media is bound, if not at `bind`.
@@ -52,6 +54,18 @@ pub struct Config {
     pub rooms: RoomDefaults,
     pub webhooks: WebhookConfig,
     pub metrics: MetricsConfig,
+}
+
+/// The TURN server.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnConfig {
+    /// For UDP and TCP; 0 is any free one, `None` is none.
+    pub port: Option<u16>,
+    /// The same for TLS.
+    pub tls_port: Option<u16>,
+    pub validity: Validity,
+    /// A peer for tests, which is always there.
+    pub echo: Option<SocketAddr>,
 }
 
 /// Who may read the counters, and where.
@@ -171,6 +185,12 @@ impl TryFrom<&RawConfig> for Config {
             data_dir: check.data_dir(),
             bind: check.value(&keys::BIND, parse::addresses),
             port: check.value(&keys::PORT, parse::port),
+            turn: TurnConfig {
+                port: check.value(&keys::TURN_PORT, parse::optional_port),
+                tls_port: check.value(&keys::TURN_TLS_PORT, parse::optional_port),
+                validity: check.value(&keys::TURN_CREDENTIALS_LIFETIME, parse::turn_validity),
+                echo: check.value(&keys::TURN_ECHO_PEER, parse::optional_address),
+            },
             rtc_tcp_port: check.value(&keys::RTC_TCP_PORT, parse::optional_port),
             rtc_port_range: check.value(&keys::RTC_PORT_RANGE, parse::port_range),
             rtc_bind: check.value(&keys::RTC_BIND, |text| parse::optional(text, "an IP address")),

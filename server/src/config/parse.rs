@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use banter_sfu::turn::credentials::Validity;
 use ipnet::IpNet;
 use livekit_protocol::RoomConfiguration;
 use tracing_subscriber::EnvFilter;
@@ -19,6 +21,22 @@ pub(super) fn parse<T: std::str::FromStr<Err: Display>>(text: &str, what: &str) 
 
 pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "is not a port; ports are 0 (any free one) to 65535".to_owned())
+}
+
+pub(super) fn turn_validity(text: &str) -> Result<Validity, String> {
+    let seconds: u64 = text.parse().map_err(|_| "is not a number of seconds".to_owned())?;
+    Validity::new(Duration::from_secs(seconds)).map_err(|error| format!("is no such time: {error}"))
+}
+
+/// `None` for an empty text.
+pub(super) fn optional_address(text: &str) -> Result<Option<SocketAddr>, String> {
+    match text {
+        "" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| "is not an address with a port, such as 192.0.2.1:3480".to_owned()),
+    }
 }
 
 /// `None` for none at all.

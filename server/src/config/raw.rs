@@ -162,9 +162,14 @@ impl RawConfig {
 
     /// Under everything that was said so far, and over the settings.
     pub fn with_development(mut self) -> Self {
-        for (key, text) in
-            [(&keys::BIND, "127.0.0.1"), (&keys::API_KEY, "devkey"), (&keys::API_SECRET, "secret")]
-        {
+        for (key, text) in [
+            (&keys::BIND, "127.0.0.1"),
+            (&keys::API_KEY, "devkey"),
+            (&keys::API_SECRET, "secret"),
+            // On one machine nobody needs it, and the next server there finds its ports free.
+            (&keys::TURN_PORT, "off"),
+            (&keys::TURN_TLS_PORT, "off"),
+        ] {
             self.give(key, text.to_owned(), Origin::Development, key.name.to_owned());
         }
         self

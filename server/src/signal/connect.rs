@@ -10,6 +10,7 @@ use axum::extract::rejection::ExtensionRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use banter_protocol::signal::{BASE64URL, JoinRequestError, decode_join_request};
@@ -217,16 +218,17 @@ fn admit(
     }
     check_names(&claims, &grant)?;
     let extra_addresses = reached_addresses(headers, whence.peer);
+    let host = reached_host(headers);
     let resumes = request.as_ref().map_or_else(|| query.is_set("reconnect"), |request| request.reconnect);
     if resumes {
         let intent = to_resume(request, &query, claims, grant);
-        return Ok(Admission::Resume(Box::new(ResumeIntent { from: whence.client, ..intent })));
+        return Ok(Admission::Resume(Box::new(ResumeIntent { from: whence.client, host, ..intent })));
     }
     let intent = match request {
         Some(request) => from_join_request(request, claims, grant)?,
         None => from_query(&query, claims, grant)?,
     };
-    Ok(Admission::Join(Box::new(JoinIntent { extra_addresses, from: whence.client, ..intent })))
+    Ok(Admission::Join(Box::new(JoinIntent { extra_addresses, host, from: whence.client, ..intent })))
 }
 
 /// A session that goes on keeps what it was begun with, so little of a request matters.
@@ -240,7 +242,7 @@ fn to_resume(
         Some(request) => (ConnectionMode::Single, request.participant_sid, request.sync_state),
         None => (ConnectionMode::Dual, query.get("sid").unwrap_or_default().to_owned(), None),
     };
-    ResumeIntent { claims, grant, from: None, mode, sid, sync_state }
+    ResumeIntent { claims, grant, from: None, mode, sid, sync_state, host: None }
 }
 
 /// The token from the header, or else from the query, as browsers cannot set headers on a WebSocket.
@@ -293,6 +295,7 @@ fn from_join_request(
         add_tracks: request.add_track_requests,
         offer: request.publisher_offer,
         extra_addresses: Vec::new(),
+        host: None,
     })
 }
 
@@ -312,6 +315,7 @@ fn from_query(query: &Query<'_>, mut claims: Claims, grant: VideoGrant) -> Resul
         add_tracks: Vec::new(),
         offer: None,
         extra_addresses: Vec::new(),
+        host: None,
     })
 }
 
@@ -350,6 +354,12 @@ fn reached_addresses(headers: &HeaderMap, peer: Option<SocketAddr>) -> Vec<IpAdd
         });
     let mut seen = BTreeSet::new();
     host.into_iter().chain(loopback).filter(|address| seen.insert(*address)).collect()
+}
+
+/// The host of the URL that the client used, without the port.
+fn reached_host(headers: &HeaderMap) -> Option<String> {
+    let host = headers.get(header::HOST)?.to_str().ok()?.parse::<Authority>().ok()?;
+    Some(host.host().to_owned())
 }
 
 fn host_address(host: &str) -> Option<IpAddr> {

@@ -10,6 +10,7 @@ mod connect;
 mod data;
 mod members;
 mod presence;
+mod relay;
 mod room;
 mod rooms;
 mod settings;
@@ -31,6 +32,7 @@ pub use admin::AdminError;
 pub use data::SendDataError;
 pub use members::{MemberDirectory, MemberRefusal, Voice};
 pub use presence::{PresenceEntry, PresenceEvent};
+pub use relay::RelayOffer;
 #[cfg(any(test, fuzzing))]
 pub(crate) use room::room_ops;
 pub use rooms::{Rooms, Tally};
@@ -64,6 +66,8 @@ pub struct SignalConfig {
     pub presets: BTreeMap<String, RoomConfiguration>,
     /// Rooms open at the same time.
     pub max_rooms: usize,
+    /// Where clients find TURN.
+    pub relay: Option<RelayOffer>,
 }
 
 impl SignalConfig {
@@ -81,6 +85,7 @@ impl SignalConfig {
             max_participants: 0,
             presets: BTreeMap::new(),
             max_rooms: 10_000,
+            relay: None,
         }
     }
 }

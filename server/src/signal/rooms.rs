@@ -111,6 +111,7 @@ impl Rooms {
             keys,
             development: config.development,
             remote_unmute: config.remote_unmute,
+            relay: config.relay.clone(),
         });
         let registry = Registry {
             rooms: BTreeMap::new(),

@@ -173,7 +173,7 @@ async fn the_media_workers_say_what_they_did_to_admins() {
     let server = Server::start().await;
     let ada = server.person("ada", "admin").await;
     let status = ada.get("/api/media").await.ok(200);
-    assert_eq!(crate::server::members(&status), ["core", "participants", "socket"]);
+    assert_eq!(crate::server::members(&status), ["core", "participants", "socket", "streams"]);
     assert_eq!(status["core"]["forwarded"], 0);
     server.person("bob", "moderator").await.get("/api/media").await.error(403, "forbidden");
 }

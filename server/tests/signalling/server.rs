@@ -45,6 +45,7 @@ impl Server {
             tcp_ports: Vec::new(),
             workers: 1,
             addresses: vec![loopback],
+            relay: None,
         };
         let (media, workers) = start(&config).expect("loopback has a free port");
         let (events, presence) = mpsc::unbounded_channel();

@@ -89,6 +89,7 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim;
 
     /// Takes so many bytes and then no more for now.
     struct Sink {
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn frames_go_out_whole_and_in_order_however_little_is_taken() {
-        let now = Instant::now();
+        let now = sim::beginning();
         let mut backlog = Backlog::default();
         let mut sink = sink(0);
         for number in 0..50_u8 {
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_is_old_is_dropped_but_never_the_rest_of_a_frame() {
-        let start = Instant::now();
+        let start = sim::beginning();
         let mut backlog = Backlog::default();
         let mut sink = sink(3);
         for text in [b"first", b"other"] {
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_takes_nothing_costs_a_bounded_amount() {
-        let now = Instant::now();
+        let now = sim::beginning();
         let mut backlog = Backlog::default();
         let frame = vec![0; 1000];
         let queued = (0..10_000).filter(|_| backlog.push([&frame, &[]], now)).count();
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_never_runs_empty_is_let_go_of_behind() {
-        let now = Instant::now();
+        let now = sim::beginning();
         let mut backlog = Backlog::default();
         let mut sink = sink(0);
         for _ in 0..1000 {

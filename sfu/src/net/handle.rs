@@ -10,6 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::gauges::{Gauges, MediaCounters};
 use super::streams::Accepted;
+use crate::framing::Framing;
+use crate::outbox::Frames;
 use crate::{Mid, ParticipantKey, RoomKey, TrackKey};
 
 /// How a participant's media travels: LiveKit's `/rtc/v1` (one connection, the client offers) or `/rtc` (two, we offer
@@ -264,6 +266,22 @@ pub enum Command {
     Adopt {
         accepted: Accepted,
     },
+    /// What clients of another worker's TURN server send here.
+    FromClients {
+        datagrams: Frames,
+    },
+    /// What another worker sends to clients of the TURN server here.
+    ToClients {
+        datagrams: Frames,
+    },
+    /// Clients are told of this address, on some worker: they may reach it through TURN.
+    NameAddress {
+        address: IpAddr,
+    },
+    /// A participant has left: their TURN credentials open nothing any more.
+    RevokeRelay {
+        participant: String,
+    },
     Stop,
 }
 
@@ -317,10 +335,14 @@ impl MediaHandle {
         self.workers.iter().all(|worker| worker.gauges.is_alive())
     }
 
-    /// Gives a stream to the worker that its first frame (RFC 4571) is for, which has to be there whole. It comes back if
-    /// the frame is no STUN request, or names nobody's credentials.
+    /// Gives a stream to a worker. With frames of RFC 4571 it is the one that the first frame is for, which has to be there
+    /// whole: the stream comes back if that is no STUN request, or names nobody's credentials. A TURN client may go to any.
     pub fn adopt(&self, accepted: Accepted) -> Result<(), Accepted> {
-        match accepted.worker().and_then(|number| self.workers.get(number)) {
+        let worker = match accepted.framing {
+            Framing::Rfc4571 => accepted.worker().and_then(|number| self.workers.get(number)),
+            Framing::Turn => self.workers.iter().min_by_key(|worker| worker.gauges.participants()),
+        };
+        match worker {
             Some(worker) => {
                 worker.send(Command::Adopt { accepted });
                 Ok(())

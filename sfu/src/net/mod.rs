@@ -2,8 +2,10 @@
 
 mod backlog;
 mod batch;
+mod channel;
 mod gauges;
 mod handle;
+mod relay;
 mod start;
 mod streams;
 mod worker;
@@ -15,5 +17,5 @@ pub use handle::{
     MediaHandle, NegotiationError, OfferOutcome, PeerConnection, Permissions, Quality, Reach, RoomHandle,
     Speaker, TrackFormat, TrackSpec,
 };
-pub use start::{Media, MediaConfig, StartError, start};
+pub use start::{Media, MediaConfig, RelayConfig, StartError, start};
 pub use streams::{Accepted, StreamCounters};

@@ -16,13 +16,17 @@ use rand::rngs::StdRng;
 use super::batch::{MediaSocket, ReceiveBatch};
 use super::gauges::Gauges;
 use super::handle::{Command, MediaHandle, WorkerLink};
-use super::streams::Streams;
+use super::relay::{Neighbours, Relay};
+use super::streams::{Arrivals, Streams};
 use super::worker::{FIRST_STREAM, WAKER, Worker};
 use crate::transport::{Identity, IdentityError};
-use crate::{Config, Sfu};
+use crate::turn::{self, credentials::Secrets};
+use crate::{Config, Sfu, relayed};
 
 /// ICE credentials name their worker by one of 64 characters.
 const MAX_WORKERS: usize = 64;
+/// What one client may have relayed, each way: a room of twenty open microphones comes to one half of it.
+const RELAYED_BYTES_PER_SECOND: u32 = 250_000;
 
 /// Where the media plane listens.
 #[derive(Clone, Debug)]
@@ -37,6 +41,18 @@ pub struct MediaConfig {
     pub tcp_ports: Vec<u16>,
     /// Addresses of this machine under which clients can reach it, most wanted first, loopback included.
     pub addresses: Vec<IpAddr>,
+    /// TURN, on every media port and on one of its own.
+    pub relay: Option<RelayConfig>,
+}
+
+/// The TURN server.
+#[derive(Clone, Debug)]
+pub struct RelayConfig {
+    pub secrets: Secrets,
+    /// A UDP port beside the media ports; 0 is any free one.
+    pub port: Option<u16>,
+    /// For tests with public TURN clients: a peer that sends back whatever reaches it.
+    pub echo: Option<SocketAddr>,
 }
 
 /// Why the media plane does not come up.
@@ -44,6 +60,10 @@ pub struct MediaConfig {
 pub enum StartError {
     #[error("no UDP port of {}-{} on {bind} is free for media: {source}", ports.start(), ports.end())]
     Bind { bind: IpAddr, ports: RangeInclusive<u16>, source: io::Error },
+    #[error("the UDP port {port} on {bind} is not free for TURN: {source}")]
+    BindTurn { bind: IpAddr, port: u16, source: io::Error },
+    #[error(transparent)]
+    Relay(#[from] turn::ConfigError),
     #[error("the DTLS certificate cannot be made: {0}")]
     Identity(#[from] IdentityError),
     #[error("a media thread cannot be started: {0}")]
@@ -56,22 +76,102 @@ pub struct Media {
     links: Vec<WorkerLink>,
     threads: Vec<JoinHandle<()>>,
     ports: Vec<u16>,
+    turn_port: Option<u16>,
 }
 
 /// Binds the sockets and starts the workers.
 pub fn start(config: &MediaConfig) -> Result<(MediaHandle, Media), StartError> {
     let identity = Identity::generate()?;
-    let mut media = Media { links: Vec::new(), threads: Vec::new(), ports: Vec::new() };
-    for number in 0..config.workers.clamp(1, MAX_WORKERS) {
-        media.start_worker(number, config, &identity)?;
+    let turn_socket =
+        config.relay.as_ref().and_then(|relay| relay.port).map(|port| turn_socket(config, port));
+    let mut turn_socket = turn_socket.transpose()?;
+    let turn_port = turn_socket.as_ref().map(|socket| socket.local_addr().port());
+    let places: Vec<Place> =
+        (0..config.workers.clamp(1, MAX_WORKERS)).map(|_| Place::new(config)).collect::<Result<_, _>>()?;
+    let links: Vec<WorkerLink> = places.iter().map(|place| place.link.clone()).collect();
+    let ports: Vec<u16> = places.iter().map(|place| place.socket.local_addr().port()).collect();
+    let neighbours = Neighbours { links: links.clone().into(), ports: ports.clone().into() };
+    let mut media = Media { links: links.clone(), threads: Vec::new(), ports, turn_port };
+    for (number, place) in places.into_iter().enumerate() {
+        let relay = match &config.relay {
+            // The port of TURN is the first worker's; what is for others is passed on.
+            Some(relay) => Some(place.relay(relay, number, &neighbours, turn_socket.take(), config)?),
+            None => None,
+        };
+        media.start_worker(number, place, relay, config, &identity)?;
     }
-    Ok((MediaHandle::new(media.links.clone()), media))
+    Ok((MediaHandle::new(links), media))
+}
+
+fn turn_socket(config: &MediaConfig, port: u16) -> Result<MediaSocket, StartError> {
+    let bind = config.bind;
+    MediaSocket::bind(bind, port..=port).map_err(|source| StartError::BindTurn { bind, port, source })
+}
+
+/// What a worker needs before all of them are known.
+struct Place {
+    socket: MediaSocket,
+    poll: Poll,
+    commands: mpsc::Receiver<Command>,
+    link: WorkerLink,
+}
+
+impl Place {
+    fn new(config: &MediaConfig) -> Result<Self, StartError> {
+        let (bind, ports) = (config.bind, config.ports.clone());
+        let socket = MediaSocket::bind(bind, ports.clone()).map_err(|source| StartError::Bind {
+            bind,
+            ports,
+            source,
+        })?;
+        let poll = Poll::new().map_err(StartError::Thread)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(StartError::Thread)?);
+        let (commands, receiver) = mpsc::channel();
+        let gauges = Arc::new(Gauges::default());
+        gauges.set_alive(true);
+        Ok(Self { socket, poll, commands: receiver, link: WorkerLink { commands, waker, gauges } })
+    }
+
+    /// The addresses of `config` under which the socket can be reached.
+    fn reachable(&self, config: &MediaConfig) -> Vec<IpAddr> {
+        let bound = self.socket.local_addr().ip();
+        config.addresses.iter().copied().filter(|address| serves(bound, *address)).collect()
+    }
+
+    fn relay(
+        &self,
+        relay: &RelayConfig,
+        number: usize,
+        neighbours: &Neighbours,
+        socket: Option<MediaSocket>,
+        config: &MediaConfig,
+    ) -> Result<Relay, StartError> {
+        let server = turn::Config {
+            relayed_ipv4: Some(relayed::IPV4),
+            relayed_ipv6: Some(relayed::IPV6),
+            relayed_ports: relayed::ports(number, neighbours.links.len()),
+            echo: relay.echo,
+            limits: turn::Limits {
+                sent_bytes_per_second: RELAYED_BYTES_PER_SECOND,
+                received_bytes_per_second: RELAYED_BYTES_PER_SECOND,
+                ..Default::default()
+            },
+            ..turn::Config::new(relay.secrets.clone())
+        };
+        let server = turn::Server::new(server, StdRng::from_rng(&mut rand::rng()), Instant::now())?;
+        Ok(Relay::new(server, socket, number, neighbours.clone(), &self.reachable(config)))
+    }
 }
 
 impl Media {
     /// The UDP port of each worker.
     pub fn ports(&self) -> &[u16] {
         &self.ports
+    }
+
+    /// The UDP port of TURN, if it has one of its own.
+    pub fn turn_port(&self) -> Option<u16> {
+        self.turn_port
     }
 
     /// Ends every worker and waits for it. Sessions that still exist are cut off.
@@ -88,45 +188,40 @@ impl Media {
     fn start_worker(
         &mut self,
         number: usize,
+        place: Place,
+        relay: Option<Relay>,
         config: &MediaConfig,
         identity: &Identity,
     ) -> Result<(), StartError> {
-        let MediaConfig { bind, ports, addresses, tcp_ports, .. } = config;
-        let socket = MediaSocket::bind(*bind, ports.clone()).map_err(|source| StartError::Bind {
-            bind: *bind,
-            ports: ports.clone(),
-            source,
-        })?;
-        let port = socket.local_addr().port();
-        let poll = Poll::new().map_err(StartError::Thread)?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(StartError::Thread)?);
-        let (commands, receiver) = mpsc::channel();
-        let gauges = Arc::new(Gauges::default());
-        gauges.set_alive(true);
-        let bound = socket.local_addr().ip();
-        let reachable: Vec<IpAddr> =
-            addresses.iter().copied().filter(|address| serves(bound, *address)).collect();
-        let local = SocketAddr::new(reachable.first().copied().unwrap_or(bound), port);
-        let core = Config { worker: number as u8, addresses: reachable, port, tcp_ports: tcp_ports.clone() };
+        let bound = place.socket.local_addr();
+        let reachable = place.reachable(config);
+        let Place { socket, poll, commands, link } = place;
+        let local = SocketAddr::new(reachable.first().copied().unwrap_or(bound.ip()), bound.port());
+        let core = Config {
+            worker: number as u8,
+            addresses: reachable,
+            port: bound.port(),
+            tcp_ports: config.tcp_ports.clone(),
+        };
         let rng = StdRng::from_rng(&mut rand::rng());
         let worker = Worker {
             sfu: Sfu::new(core, identity.clone(), rng, Instant::now(), SystemTime::now()),
             socket,
             poll,
-            commands: receiver,
-            gauges: gauges.clone(),
+            commands,
+            gauges: link.gauges,
             listeners: HashMap::new(),
             batch: ReceiveBatch::new(),
             streams: Streams::new(FIRST_STREAM),
+            arrivals: Arrivals::default(),
+            relay,
             local,
         };
         let thread = thread::Builder::new()
             .name(format!("media-{number}"))
             .spawn(move || worker.run())
             .map_err(StartError::Thread)?;
-        self.links.push(WorkerLink { commands, waker, gauges });
         self.threads.push(thread);
-        self.ports.push(port);
         Ok(())
     }
 }

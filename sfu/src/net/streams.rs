@@ -1,8 +1,9 @@
-//! The streams of one worker: datagrams in frames (RFC 4571), for clients whose UDP does not get through (RFC 6544).
+//! The streams of one worker, for clients whose UDP does not get through: ICE over TCP (RFC 6544), and TURN over TCP and
+//! TLS.
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -12,14 +13,14 @@ use slab::Slab;
 use tracing::debug;
 
 use super::backlog::Backlog;
+use super::channel::Channel;
 use crate::counters::counters;
+use crate::framing::{Deframer, Framing};
 use crate::transport::{IceCredentials, stun_local_ufrag};
 
 /// Bytes taken from one stream before the others, and UDP, get their turn.
 const READ_PER_TURN: usize = 64 * 1024;
-/// The longest datagram that a frame may hold; a stream that announces a longer one is closed.
-const MAX_FRAME: usize = 16 * 1024;
-/// A stream that has been silent for so long is closed. ICE asks every few seconds whether the peer is there.
+/// A stream that has been silent for so long is closed, unless it is needed.
 const MAX_SILENCE: Duration = Duration::from_secs(30);
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Bytes that the kernel may keep unsent: it does not know that sound grows old, the backlog does.
@@ -30,13 +31,17 @@ const UNSENT: u32 = 16 * 1024;
 #[derive(Debug)]
 pub struct Accepted {
     pub socket: std::net::TcpStream,
+    /// Where the handshake is done.
+    pub tls: Option<Box<rustls::ServerConnection>>,
+    pub framing: Framing,
+    /// Without encryption.
     pub early: Vec<u8>,
     /// Dropped when the stream is closed.
     pub place: Box<dyn Any + Send>,
 }
 
 impl Accepted {
-    /// The worker whose credentials the first frame names.
+    /// The worker whose credentials the first frame (RFC 4571) names.
     pub(super) fn worker(&self) -> Option<usize> {
         let (len, rest) = self.early.split_first_chunk::<2>()?;
         let datagram = rest.get(..usize::from(u16::from_be_bytes(*len)))?;
@@ -46,6 +51,44 @@ impl Accepted {
 
 /// The two ends of a stream, ours first.
 pub(super) type Ends = (SocketAddr, SocketAddr);
+
+/// What is to be known of a stream from which a frame has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) ends: Ends,
+    pub(super) framing: Framing,
+    pub(super) is_tls: bool,
+}
+
+/// Frames that have come, in order. They are gathered because a stream may not be written to while it is read.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    arena: Vec<u8>,
+    frames: Vec<(Source, usize)>,
+}
+
+impl Arrivals {
+    fn push(&mut self, source: Source, frame: &[u8]) {
+        self.arena.extend_from_slice(frame);
+        self.frames.push((source, frame.len()));
+    }
+
+    /// Each frame, to be changed at will.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Source, &mut [u8])> {
+        let mut rest = &mut self.arena[..];
+        self.frames.iter().map(move |&(source, len)| {
+            let (frame, more) = std::mem::take(&mut rest).split_at_mut(len);
+            rest = more;
+            (source, frame)
+        })
+    }
+
+    /// Forgets the frames and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.arena.clear();
+        self.frames.clear();
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -57,7 +100,7 @@ pub(super) struct Streams {
     ready: Vec<usize>,
     /// Those that have something to write.
     waiting: Vec<usize>,
-    closed: Vec<Ends>,
+    closed: Vec<Source>,
     sweep_at: Option<Instant>,
     scratch: Box<[u8]>,
     counters: StreamCounters,
@@ -65,10 +108,9 @@ pub(super) struct Streams {
 
 #[derive(Debug)]
 struct Stream {
-    socket: TcpStream,
-    ends: Ends,
-    /// The beginning of a frame whose end is still to come.
-    input: Vec<u8>,
+    io: Channel,
+    source: Source,
+    deframer: Deframer,
     backlog: Backlog,
     heard: Instant,
     _place: Box<dyn Any + Send>,
@@ -107,14 +149,21 @@ impl Streams {
         self.counters
     }
 
-    /// Takes a stream over. What was read of it before is read again here.
-    pub(super) fn adopt(&mut self, registry: &Registry, accepted: Accepted, now: Instant) -> io::Result<()> {
-        let Accepted { socket, early, place } = accepted;
+    /// Takes a stream over, and adds to `arrivals` what was read of it before.
+    pub(super) fn adopt(
+        &mut self,
+        registry: &Registry,
+        accepted: Accepted,
+        now: Instant,
+        arrivals: &mut Arrivals,
+    ) -> io::Result<()> {
+        let Accepted { socket, tls, framing, mut early, place } = accepted;
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         #[cfg(target_os = "linux")]
         socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT)?;
         let ends = (canonical(socket.local_addr()?), canonical(socket.peer_addr()?));
+        let source = Source { ends, framing, is_tls: tls.is_some() };
         let mut socket = TcpStream::from_std(socket);
         let entry = self.streams.vacant_entry();
         let key = entry.key();
@@ -123,10 +172,10 @@ impl Streams {
             Token(self.first_token + key),
             Interest::READABLE | Interest::WRITABLE,
         )?;
-        entry.insert(Stream {
-            socket,
-            ends,
-            input: early,
+        let stream = entry.insert(Stream {
+            io: Channel::new(socket, tls),
+            source,
+            deframer: Deframer::new(framing),
             backlog: Backlog::default(),
             heard: now,
             _place: place,
@@ -135,6 +184,9 @@ impl Streams {
         self.ready.push(key);
         self.counters.accepted += 1;
         self.sweep_at.get_or_insert(now + SWEEP_EVERY);
+        if let Err(error) = stream.take(&mut early, now, &mut self.counters.received, arrivals) {
+            self.close(key, &error);
+        }
         Ok(())
     }
 
@@ -147,14 +199,14 @@ impl Streams {
         }
     }
 
-    /// Hands every frame that has arrived to `take`, its bytes to be changed at will; true if there may be more.
-    pub(super) fn receive(&mut self, now: Instant, mut take: impl FnMut(Ends, &mut [u8])) -> bool {
+    /// Adds every frame that has come to `arrivals`; true if there may be more.
+    pub(super) fn receive(&mut self, now: Instant, arrivals: &mut Arrivals) -> bool {
         let mut ready = std::mem::take(&mut self.ready);
         ready.sort_unstable();
         ready.dedup();
         ready.retain(|&key| {
             let Some(stream) = self.streams.get_mut(key) else { return false };
-            match stream.receive(&mut self.scratch, now, &mut self.counters.received, &mut take) {
+            match stream.receive(&mut self.scratch, now, &mut self.counters.received, arrivals) {
                 Ok(more) => more,
                 Err(error) => {
                     self.close(key, &error);
@@ -166,21 +218,27 @@ impl Streams {
         !self.ready.is_empty()
     }
 
-    /// Queues a datagram for the stream between `ends`.
-    pub(super) fn send(&mut self, ends: Ends, datagram: &[u8], now: Instant) {
-        let queued =
-            u16::try_from(datagram.len()).ok().zip(self.by_ends.get(&ends)).is_some_and(|(len, &key)| {
-                self.waiting.push(key);
-                self.streams[key].backlog.push([&len.to_be_bytes(), datagram], now)
-            });
+    /// Queues a frame, which may come in two parts, for the stream between `ends`.
+    pub(super) fn send(&mut self, ends: Ends, parts: [&[u8]; 2], now: Instant) {
+        let queued = self.by_ends.get(&ends).is_some_and(|&key| {
+            self.waiting.push(key);
+            self.streams[key].backlog.push(parts, now)
+        });
         *(if queued { &mut self.counters.sent } else { &mut self.counters.dropped }) += 1;
+    }
+
+    /// Closes a stream from which nothing good can come.
+    pub(super) fn refuse(&mut self, ends: Ends) {
+        if let Some(&key) = self.by_ends.get(&ends) {
+            self.close(key, &io::ErrorKind::InvalidData.into());
+        }
     }
 
     /// Writes what is queued, as far as the streams take it.
     pub(super) fn flush(&mut self, now: Instant) {
         while let Some(key) = self.waiting.pop() {
             let Some(stream) = self.streams.get_mut(key) else { continue };
-            match stream.backlog.write_to(&mut stream.socket, now) {
+            match stream.write(now) {
                 Ok(dropped) => self.counters.dropped += dropped as u64,
                 Err(error) => self.close(key, &error),
             }
@@ -188,7 +246,7 @@ impl Streams {
     }
 
     /// A stream that has ended since it was asked last.
-    pub(super) fn poll_closed(&mut self) -> Option<Ends> {
+    pub(super) fn poll_closed(&mut self) -> Option<Source> {
         self.closed.pop()
     }
 
@@ -197,12 +255,12 @@ impl Streams {
         self.sweep_at
     }
 
-    /// Closes the streams whose peers have fallen silent.
-    pub(super) fn sweep(&mut self, now: Instant) {
+    /// Closes the streams whose peers have fallen silent, except those that are `needed` all the same.
+    pub(super) fn sweep(&mut self, now: Instant, needed: impl Fn(Source) -> bool) {
         if self.sweep_at.is_none_or(|at| now < at) {
             return;
         }
-        let is_silent = |stream: &Stream| now >= stream.heard + MAX_SILENCE;
+        let is_silent = |stream: &Stream| now >= stream.heard + MAX_SILENCE && !needed(stream.source);
         let silent: Vec<usize> =
             self.streams.iter().filter(|(_, stream)| is_silent(stream)).map(|(key, _)| key).collect();
         for key in silent {
@@ -212,10 +270,10 @@ impl Streams {
     }
 
     fn close(&mut self, key: usize, reason: &io::Error) {
-        let Stream { ends, .. } = self.streams.remove(key);
-        debug!(remote = %ends.1, %reason, "stream closed");
-        self.by_ends.remove(&ends);
-        self.closed.push(ends);
+        let Stream { source, .. } = self.streams.remove(key);
+        debug!(remote = %source.ends.1, %reason, "stream closed");
+        self.by_ends.remove(&source.ends);
+        self.closed.push(source);
     }
 }
 
@@ -226,39 +284,42 @@ impl Stream {
         scratch: &mut [u8],
         now: Instant,
         received: &mut u64,
-        take: &mut impl FnMut(Ends, &mut [u8]),
+        arrivals: &mut Arrivals,
     ) -> io::Result<bool> {
-        // What has come before the end is taken first.
-        let outcome = self.read(scratch);
-        let mut start = 0;
-        while let Some((len, rest)) = self.input[start..].split_first_chunk::<2>() {
-            let len = usize::from(u16::from_be_bytes(*len));
-            if len > MAX_FRAME {
-                return Err(io::ErrorKind::InvalidData.into());
-            }
-            if rest.len() < len {
-                break;
-            }
-            start += 2;
-            take(self.ends, &mut self.input[start..start + len]);
-            start += len;
-            *received += 1;
-            self.heard = now;
-        }
-        self.input.drain(..start);
-        outcome
-    }
-
-    fn read(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
-        match self.socket.read(scratch) {
+        match self.io.read(scratch) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
-                self.input.extend_from_slice(&scratch[..count]);
+                self.take(&mut scratch[..count], now, received, arrivals)?;
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
             Err(error) => Err(error),
+        }
+    }
+
+    fn take(
+        &mut self,
+        bytes: &mut [u8],
+        now: Instant,
+        received: &mut u64,
+        arrivals: &mut Arrivals,
+    ) -> io::Result<()> {
+        let mut input = bytes;
+        while let Some(frame) = self.deframer.next_frame(&mut input).map_err(io::Error::other)? {
+            arrivals.push(self.source, frame);
+            *received += 1;
+            self.heard = now;
+        }
+        Ok(())
+    }
+
+    /// Writes as much of the backlog as the stream takes, and counts what has become too old meanwhile.
+    fn write(&mut self, now: Instant) -> io::Result<usize> {
+        let dropped = self.backlog.write_to(&mut self.io, now)?;
+        match self.io.flush() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(dropped),
         }
     }
 }
@@ -272,7 +333,6 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 mod tests {
     #![expect(clippy::disallowed_methods, reason = "the tests use real sockets, and so the clock")]
 
-    use std::io::Write;
     use std::net::{Ipv4Addr, TcpListener};
 
     use mio::{Events, Poll};
@@ -287,6 +347,7 @@ mod tests {
         streams: Streams,
         peer: std::net::TcpStream,
         ends: Ends,
+        arrivals: Arrivals,
     }
 
     impl Pair {
@@ -297,9 +358,16 @@ mod tests {
             let (socket, remote) = listener.accept().unwrap();
             let poll = Poll::new().unwrap();
             let mut streams = Streams::new(FIRST);
-            let accepted = Accepted { socket, early: early.to_vec(), place: Box::new(()) };
-            streams.adopt(poll.registry(), accepted, Instant::now()).unwrap();
-            Self { poll, streams, peer, ends: (listener.local_addr().unwrap(), remote) }
+            let accepted = Accepted {
+                socket,
+                tls: None,
+                framing: Framing::Rfc4571,
+                early: early.to_vec(),
+                place: Box::new(()),
+            };
+            let mut arrivals = Arrivals::default();
+            streams.adopt(poll.registry(), accepted, Instant::now(), &mut arrivals).unwrap();
+            Self { poll, streams, peer, ends: (listener.local_addr().unwrap(), remote), arrivals }
         }
 
         /// Runs the poll until `done` says of what has arrived and closed that it is enough.
@@ -310,12 +378,14 @@ mod tests {
             let (mut frames, mut closed) = (Vec::new(), Vec::new());
             let mut events = Events::with_capacity(8);
             for _ in 0..1000 {
-                while self.streams.receive(Instant::now(), |ends, frame| {
-                    assert_eq!(ends, self.ends);
+                while self.streams.receive(Instant::now(), &mut self.arrivals) {}
+                for (source, frame) in self.arrivals.iter_mut() {
+                    assert_eq!(source.ends, self.ends);
                     frames.push(frame.to_vec());
-                }) {}
+                }
+                self.arrivals.clear();
                 self.streams.flush(Instant::now());
-                closed.extend(std::iter::from_fn(|| self.streams.poll_closed()));
+                closed.extend(std::iter::from_fn(|| self.streams.poll_closed()).map(|source| source.ends));
                 if done(&frames, &closed) {
                     return (frames, closed);
                 }
@@ -332,7 +402,7 @@ mod tests {
 
     #[test]
     fn frames_arrive_whole_however_they_are_cut() {
-        let datagrams: Vec<Vec<u8>> = [0, 1, 2, 200, 1400, 16_000].map(|len| vec![len as u8; len]).into();
+        let datagrams: Vec<Vec<u8>> = [1, 2, 200, 1400, 16_000].map(|len| vec![len as u8; len]).into();
         let bytes: Vec<u8> = datagrams.iter().flat_map(|datagram| framed(datagram)).collect();
         let mut pair = Pair::new(&bytes[..5]);
         for piece in bytes[5..].chunks(611) {
@@ -340,21 +410,21 @@ mod tests {
         }
         let (frames, _) = pair.run_until(|frames, _| frames.len() == datagrams.len());
         assert_eq!(frames, datagrams);
-        assert_eq!(pair.streams.counters().received, 6);
+        assert_eq!(pair.streams.counters().received, 5);
     }
 
     #[test]
-    fn what_is_sent_comes_out_in_frames() {
+    fn what_is_sent_comes_out_in_order() {
         let mut pair = Pair::new(&[]);
         let ends = pair.ends;
-        for datagram in [&b"one"[..], b"", b"three"] {
-            pair.streams.send(ends, datagram, Instant::now());
+        for parts in [[&b"one"[..], b""], [b"", b""], [b"th", b"ree"]] {
+            pair.streams.send(ends, parts, Instant::now());
         }
-        pair.streams.send((ends.1, ends.0), b"to nobody", Instant::now());
+        pair.streams.send((ends.1, ends.0), [b"to nobody", b""], Instant::now());
         pair.streams.flush(Instant::now());
-        let mut received = [0; 14];
+        let mut received = [0; 8];
         pair.peer.read_exact(&mut received).unwrap();
-        assert_eq!(received.to_vec(), [framed(b"one"), framed(b""), framed(b"three")].concat());
+        assert_eq!(&received, b"onethree");
         let StreamCounters { sent, dropped, .. } = pair.streams.counters();
         assert_eq!((sent, dropped), (3, 1));
     }
@@ -380,10 +450,12 @@ mod tests {
     fn a_silent_stream_is_closed() {
         let mut pair = Pair::new(&[]);
         let now = Instant::now();
-        pair.streams.sweep(now + SWEEP_EVERY);
-        assert_eq!(pair.streams.poll_closed(), None);
-        pair.streams.sweep(now + MAX_SILENCE + SWEEP_EVERY);
-        assert_eq!(pair.streams.poll_closed(), Some(pair.ends));
+        pair.streams.sweep(now + SWEEP_EVERY, |_| false);
+        assert!(pair.streams.poll_closed().is_none());
+        pair.streams.sweep(now + MAX_SILENCE + SWEEP_EVERY, |_| true);
+        assert!(pair.streams.poll_closed().is_none());
+        pair.streams.sweep(now + MAX_SILENCE + 2 * SWEEP_EVERY, |_| false);
+        assert_eq!(pair.streams.poll_closed().map(|source| source.ends), Some(pair.ends));
         assert_eq!(pair.streams.next_sweep(), None);
     }
 }

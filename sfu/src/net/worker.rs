@@ -15,12 +15,16 @@ use tracing::{debug, error, warn};
 use super::batch::{MediaSocket, ReceiveBatch};
 use super::gauges::{Gauges, MediaCounters};
 use super::handle::{Command, Event};
-use super::streams::Streams;
+use super::relay::{self, Passed, Relay};
+use super::streams::{Arrivals, Source, Streams};
+use crate::framing::{Framing, rfc4571_header};
+use crate::turn::{self, Client};
 use crate::{RoomKey, Sfu};
 
 const SOCKET: Token = Token(0);
 pub(super) const WAKER: Token = Token(1);
-pub(super) const FIRST_STREAM: usize = 2;
+const TURN_SOCKET: Token = Token(2);
+pub(super) const FIRST_STREAM: usize = 3;
 
 /// Batches taken from the socket before commands and timers get their turn.
 const BATCHES_PER_TURN: usize = 8;
@@ -37,6 +41,8 @@ pub(super) struct Worker {
     pub(super) listeners: HashMap<RoomKey, UnboundedSender<Event>>,
     pub(super) batch: ReceiveBatch,
     pub(super) streams: Streams,
+    pub(super) relay: Option<Relay>,
+    pub(super) arrivals: Arrivals,
     /// What an arrival is taken to have been sent to where the system does not tell.
     pub(super) local: SocketAddr,
 }
@@ -70,7 +76,10 @@ impl Worker {
 
     fn run_until_stopped(&mut self) -> io::Result<()> {
         self.poll.registry().register(&mut self.socket, SOCKET, Interest::READABLE)?;
-        let mut events = Events::with_capacity(8);
+        if let Some(socket) = self.relay.as_mut().and_then(|relay| relay.socket.as_mut()) {
+            self.poll.registry().register(socket, TURN_SOCKET, Interest::READABLE)?;
+        }
+        let mut events = Events::with_capacity(64);
         let mut more = false;
         loop {
             let timeout = if more { Some(Duration::ZERO) } else { self.sleep() };
@@ -80,6 +89,7 @@ impl Worker {
             }
             // The socket is polled by edges, so it is read until it is empty, over several turns if need be.
             more = self.receive();
+            more |= self.receive_turn();
             let now = Instant::now();
             for event in events.iter().filter(|event| event.token().0 >= FIRST_STREAM) {
                 self.streams.note(event.token(), event.is_writable());
@@ -91,7 +101,7 @@ impl Worker {
             }
             more |= self.receive_frames(now);
             self.sfu.handle_timeout(now);
-            self.streams.sweep(now);
+            self.keep_streams(now);
             self.flush(now);
             let counters = MediaCounters {
                 core: self.sfu.counters(),
@@ -103,7 +113,8 @@ impl Worker {
     }
 
     fn sleep(&self) -> Option<Duration> {
-        let next = [self.sfu.next_timeout(), self.streams.next_sweep()].into_iter().flatten().min();
+        let relay = self.relay.as_ref().and_then(|relay| relay.server.next_timeout());
+        let next = [self.sfu.next_timeout(), self.streams.next_sweep(), relay].into_iter().flatten().min();
         next.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
@@ -116,10 +127,42 @@ impl Worker {
                 return false;
             }
             let now = Instant::now();
-            for datagram in self.batch.iter_mut() {
-                let local =
-                    datagram.to.map_or(self.local, |address| SocketAddr::new(address, self.local.port()));
-                self.sfu.handle_datagram(local, datagram.from, datagram.payload, now);
+            let Self { batch, sfu, relay, streams, .. } = self;
+            for datagram in batch.iter_mut() {
+                let port = self.local.port();
+                let local = datagram.to.map_or(self.local, |address| SocketAddr::new(address, port));
+                match relay {
+                    Some(relay) if turn::is_for_turn(datagram.payload) => {
+                        let client = Client { transport: turn::Transport::Udp, local, remote: datagram.from };
+                        take_turn(relay, client, datagram.payload, sfu, streams, now);
+                    }
+                    _ => sfu.handle_datagram(local, datagram.from, datagram.payload, now),
+                }
+            }
+            self.flush(now);
+            if !self.batch.may_have_more() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The same for the port of TURN.
+    fn receive_turn(&mut self) -> bool {
+        for _ in 0..BATCHES_PER_TURN {
+            let Self { batch, sfu, relay: Some(relay), streams, .. } = self else { return false };
+            let Some(socket) = &mut relay.socket else { return false };
+            if let Err(error) = socket.receive(batch) {
+                warn!(%error, "receiving failed");
+                return false;
+            }
+            let bound = socket.local_addr();
+            let now = Instant::now();
+            for datagram in batch.iter_mut() {
+                let address = datagram.to.unwrap_or(self.local.ip());
+                let local = SocketAddr::new(address, bound.port());
+                let client = Client { transport: turn::Transport::Udp, local, remote: datagram.from };
+                take_turn(relay, client, datagram.payload, sfu, streams, now);
             }
             self.flush(now);
             if !self.batch.may_have_more() {
@@ -131,10 +174,40 @@ impl Worker {
 
     /// Takes what has arrived on streams; true if there may be more.
     fn receive_frames(&mut self, now: Instant) -> bool {
-        let Self { streams, sfu, .. } = self;
-        let more = streams.receive(now, |(local, remote), bytes| sfu.handle_frame(local, remote, bytes, now));
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let more = self.streams.receive(now, &mut arrivals);
+        self.take_frames(&mut arrivals, now);
+        self.arrivals = arrivals;
         self.flush(now);
         more
+    }
+
+    fn take_frames(&mut self, arrivals: &mut Arrivals, now: Instant) {
+        for (Source { ends, framing, is_tls }, frame) in arrivals.iter_mut() {
+            match (framing, &mut self.relay) {
+                (Framing::Rfc4571, _) => self.sfu.handle_frame(ends.0, ends.1, frame, now),
+                (Framing::Turn, Some(relay)) => {
+                    let client = relay::client(ends, is_tls);
+                    take_turn(relay, client, frame, &mut self.sfu, &mut self.streams, now);
+                }
+                (Framing::Turn, None) => self.streams.refuse(ends),
+            }
+        }
+        arrivals.clear();
+    }
+
+    /// Closes streams that nobody needs. A TURN client that has an allocation may have nothing to say for minutes.
+    fn keep_streams(&mut self, now: Instant) {
+        let relay = self.relay.as_ref();
+        self.streams.sweep(now, |Source { ends, framing, is_tls }| match framing {
+            Framing::Rfc4571 => false,
+            Framing::Turn => {
+                relay.is_some_and(|relay| relay.server.has_allocation(relay::client(ends, is_tls)))
+            }
+        });
+        if let Some(relay) = &mut self.relay {
+            relay.server.handle_timeout(now);
+        }
     }
 
     /// A flood of commands must not hold up the packets that arrive meanwhile.
@@ -161,11 +234,24 @@ impl Worker {
                 self.listeners.insert(room, events);
             }
             Command::CloseRoom { room } => {
+                if let Some(relay) = &self.relay {
+                    sfu.labels(room).for_each(|participant| relay.revoke(participant));
+                }
                 sfu.close_room(room, now);
                 self.listeners.remove(&room);
             }
-            Command::Join { spec, reply } => drop(reply.send(sfu.join(spec, now))),
-            Command::Leave { participant } => sfu.leave(participant, now),
+            Command::Join { spec, reply } => {
+                if let Some(relay) = &mut self.relay {
+                    relay.name_addresses(&spec.extra_addresses);
+                }
+                drop(reply.send(sfu.join(spec, now)));
+            }
+            Command::Leave { participant } => {
+                if let (Some(relay), Some(label)) = (&self.relay, sfu.label(participant)) {
+                    relay.revoke(label);
+                }
+                sfu.leave(participant, now);
+            }
             Command::Resume { participant } => sfu.resume(participant, now),
             Command::Offer { participant, sdp, reply } => drop(reply.send(sfu.offer(participant, &sdp, now))),
             Command::Answer { participant, sdp, reply } => {
@@ -183,8 +269,33 @@ impl Worker {
             Command::SetPermissions { participant, may } => sfu.set_permissions(participant, may, now),
             Command::SendData { to, kind, message } => sfu.send_data(&to, kind, &message, now),
             Command::Adopt { accepted } => {
-                if let Err(error) = self.streams.adopt(self.poll.registry(), accepted, now) {
+                let mut arrivals = std::mem::take(&mut self.arrivals);
+                if let Err(error) = self.streams.adopt(self.poll.registry(), accepted, now, &mut arrivals) {
                     debug!(%error, "a stream ended before it was taken over");
+                }
+                self.take_frames(&mut arrivals, now);
+                self.arrivals = arrivals;
+            }
+            Command::FromClients { mut datagrams } => {
+                for (path, datagram) in datagrams.iter_mut() {
+                    sfu.handle_relayed(path.local, path.remote, datagram, now);
+                }
+            }
+            Command::ToClients { datagrams } => {
+                if let Some(relay) = &mut self.relay {
+                    for (path, datagram) in datagrams.iter() {
+                        relay.wrap(path, datagram, sfu.outbox(), &mut self.streams, now);
+                    }
+                }
+            }
+            Command::NameAddress { address } => {
+                if let Some(relay) = &mut self.relay {
+                    relay.learn_address(address);
+                }
+            }
+            Command::RevokeRelay { participant } => {
+                if let Some(relay) = &mut self.relay {
+                    relay.server.revoke(&participant, now);
                 }
             }
             Command::Stop => {}
@@ -194,8 +305,14 @@ impl Worker {
 
     fn flush(&mut self, now: Instant) {
         self.send(now);
-        while let Some((local, remote)) = self.streams.poll_closed() {
-            self.sfu.stream_closed(local, remote, now);
+        while let Some(Source { ends: (local, remote), framing, is_tls }) = self.streams.poll_closed() {
+            match (framing, &mut self.relay) {
+                (Framing::Rfc4571, _) => self.sfu.stream_closed(local, remote, now),
+                (Framing::Turn, Some(relay)) => {
+                    relay.server.stream_closed(relay::client((local, remote), is_tls));
+                }
+                (Framing::Turn, None) => {}
+            }
             self.send(now);
         }
         while let Some((room, event)) = self.sfu.poll_event() {
@@ -207,6 +324,17 @@ impl Worker {
     }
 
     fn send(&mut self, now: Instant) {
+        if let Some(relay) = &mut self.relay {
+            if !self.sfu.relayed().is_empty() {
+                let mut relayed = std::mem::take(self.sfu.relayed());
+                for (path, datagram) in relayed.iter() {
+                    relay.send(path, datagram, self.sfu.outbox(), &mut self.streams, now);
+                }
+                relayed.clear();
+                *self.sfu.relayed() = relayed;
+            }
+            relay.flush();
+        }
         let outbox = self.sfu.outbox();
         if !outbox.is_empty() {
             self.socket.send(outbox);
@@ -215,10 +343,28 @@ impl Worker {
         let frames = self.sfu.frames();
         if !frames.is_empty() {
             for (path, payload) in frames.iter() {
-                self.streams.send((path.local, path.remote), payload, now);
+                // Whatever is longer than a frame may be is dropped, as a network would.
+                if let Some(header) = rfc4571_header(payload.len()) {
+                    self.streams.send((path.local, path.remote), [&header, payload], now);
+                }
             }
             frames.clear();
         }
         self.streams.flush(now);
+    }
+}
+
+/// Gives a message to the TURN server, and what comes of it to the core.
+fn take_turn(
+    relay: &mut Relay,
+    client: Client,
+    message: &mut [u8],
+    sfu: &mut Sfu,
+    streams: &mut Streams,
+    now: Instant,
+) {
+    let passed = relay.handle(client, message, sfu.outbox(), streams, now);
+    if let Some(Passed { path, datagram }) = passed {
+        sfu.handle_relayed(path.local, path.remote, datagram, now);
     }
 }

@@ -11,6 +11,7 @@ use is::{Candidate, CandidateKind, IceAgent, IceAgentEvent, IceCreds, Sha1HmacPr
 use rand::CryptoRng;
 
 use super::Transmit;
+use crate::relayed;
 
 /// Between two checks that confirm a path. Also the consent interval (RFC 7675 asks for at most 5 s).
 const KEEPALIVE: Duration = Duration::from_secs(2);
@@ -88,6 +89,8 @@ pub enum Protocol {
     Udp,
     /// A stream that the peer has opened (RFC 6544), each datagram in a frame (RFC 4571).
     Tcp,
+    /// Through our own TURN server: the remote address is a relayed one.
+    Relayed,
 }
 
 /// Two ends that datagrams travel between.
@@ -101,6 +104,10 @@ pub struct Path {
 impl Path {
     pub fn udp(local: SocketAddr, remote: SocketAddr) -> Self {
         Self { protocol: Protocol::Udp, local, remote }
+    }
+
+    pub fn relayed(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { protocol: Protocol::Relayed, local, remote }
     }
 
     /// `local` is where the stream was accepted, which need not be an address that anybody was told.
@@ -364,7 +371,7 @@ impl IceSession {
     /// named to clients, becomes known when something has come in by it.
     fn is_local(&mut self, path: Path) -> bool {
         let addresses = match path.protocol {
-            Protocol::Udp => &mut self.local.udp,
+            Protocol::Udp | Protocol::Relayed => &mut self.local.udp,
             Protocol::Tcp => &mut self.local.tcp,
         };
         if addresses.contains(&path.local) {
@@ -462,13 +469,15 @@ impl IceSession {
 
 fn to_agent_protocol(protocol: Protocol) -> is::Protocol {
     match protocol {
-        Protocol::Udp => is::Protocol::Udp,
+        // A relayed address is one of UDP like any other, to both agents.
+        Protocol::Udp | Protocol::Relayed => is::Protocol::Udp,
         Protocol::Tcp => is::Protocol::Tcp,
     }
 }
 
 fn from_agent(protocol: is::Protocol, local: SocketAddr, remote: SocketAddr) -> Path {
     match protocol {
+        is::Protocol::Udp if relayed::is_relayed(remote.ip()) => Path::relayed(local, remote),
         is::Protocol::Udp => Path::udp(local, remote),
         // The agent has no candidates of other kinds.
         is::Protocol::Tcp | is::Protocol::SslTcp | is::Protocol::Tls => Path::tcp(local, remote),

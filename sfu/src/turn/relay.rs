@@ -197,7 +197,7 @@ impl Server {
         }
         self.counters.sent += 1;
         self.counters.sent_bytes += payload.len() as u64;
-        if self.config.echo == Some(peer) {
+        if self.is_echo(peer) {
             return self.send_back(from, peer, &bytes[payload], now);
         }
         Action::Relay { from, to: peer, payload }

@@ -157,6 +157,11 @@ impl Server {
         self.allocations.len()
     }
 
+    /// True if a client has a relayed address.
+    pub fn has_allocation(&self, client: Client) -> bool {
+        self.allocation_by_client.contains_key(&client)
+    }
+
     /// The client that has a relayed address; `None` if nobody has it.
     pub fn client_of(&self, relayed: SocketAddr) -> Option<Client> {
         Some(self.allocations[self.pool.allocation(relayed)?].client)
@@ -165,7 +170,13 @@ impl Server {
     /// True if clients may send there. A relayed address is nobody's peer, or two of them could be made a loop
     /// (RFC 8656 §21.1.7).
     pub(super) fn is_peer(&self, peer: SocketAddr) -> bool {
-        (self.config.peers.allows(peer) || self.config.echo == Some(peer)) && !self.config.covers(peer)
+        (self.config.peers.allows(peer) || self.is_echo(peer)) && !self.config.covers(peer)
+    }
+
+    /// Whether it is the peer of tests, or its next port, which clients take for the RTCP of that.
+    pub(super) fn is_echo(&self, peer: SocketAddr) -> bool {
+        let is_one = |port| self.config.echo.is_some_and(|echo| SocketAddr::new(echo.ip(), port) == peer);
+        self.config.echo.is_some_and(|echo| is_one(echo.port()) || is_one(echo.port().wrapping_add(1)))
     }
 
     /// True if there is a peer at this address.

@@ -279,6 +279,7 @@ impl Scene {
             claims: known.map_or(claims, |participant| participant.claims.clone()),
             grant: known.map_or(grant, |participant| participant.grant.clone()),
             from: None,
+            host: None,
             mode: mode(is_dual),
             sid: if names_sid { self.sids[&key].clone() } else { String::new() },
             sync_state,

@@ -7,7 +7,9 @@ use banter_protocol::token::{Claims, VideoGrant};
 use banter_sfu::ParticipantKey;
 use banter_sfu::net::{JoinError, JoinSpec, PeerConnection};
 use livekit_protocol::participant_info::State;
-use livekit_protocol::{Codec, JoinResponse, ParticipantInfo, ServerInfo, server_info, signal_response};
+use livekit_protocol::{
+    Codec, IceServer, JoinResponse, ParticipantInfo, ServerInfo, server_info, signal_response,
+};
 use rand::{Rng, RngExt};
 use tracing::{debug, info};
 
@@ -72,6 +74,7 @@ impl Room {
             add_tracks,
             offer,
             extra_addresses,
+            host,
         } = intent;
         let participant = Participant {
             primary: participant::primary(mode, &client, &grant),
@@ -80,6 +83,7 @@ impl Room {
             grant,
             client: translate::client(client),
             from,
+            host,
             mode,
             joined_at: now.wall,
             stage: Stage::Joined,
@@ -116,7 +120,7 @@ impl Room {
         }
         self.timers.insert((now.instant + JOIN_DEADLINE, Timer::JoinDeadline(key)));
 
-        let response = self.join_response(key);
+        let response = self.join_response(key, now);
         self.send(key, signal_response::Message::Join(response));
         self.subscribe_to_all(key);
         for request in add_tracks {
@@ -148,7 +152,7 @@ impl Room {
         self.participants.iter().find(|(_, other)| other.identity() == identity).map(|(key, _)| *key)
     }
 
-    fn join_response(&mut self, key: ParticipantKey) -> JoinResponse {
+    fn join_response(&mut self, key: ParticipantKey, now: Now) -> JoinResponse {
         let participant = &self.participants[&key];
         JoinResponse {
             room: Some(self.info()),
@@ -159,10 +163,20 @@ impl Room {
             ping_timeout: PING_TIMEOUT_SECONDS,
             ping_interval: PING_INTERVAL_SECONDS,
             server_info: Some(self.server_info()),
+            ice_servers: self.ice_servers(key, now),
             enabled_publish_codecs: codecs(),
             fast_publish: participant.grant.may_publish(),
             sif_trailer: random_trailer(&mut self.rng),
             ..JoinResponse::default()
+        }
+    }
+
+    /// Where a client finds TURN, with credentials that are good from now on.
+    pub(super) fn ice_servers(&self, key: ParticipantKey, now: Now) -> Vec<IceServer> {
+        let Participant { sid, host, .. } = &self.participants[&key];
+        match (&self.server.relay, host) {
+            (Some(relay), Some(host)) => relay.servers(host, sid.as_str(), now.wall),
+            _ => Vec::new(),
         }
     }
 

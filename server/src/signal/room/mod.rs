@@ -47,6 +47,7 @@ use livekit_protocol::{
 use rand::rngs::StdRng;
 
 use super::presence::PresenceEvent;
+use super::relay::RelayOffer;
 use super::translate::{self, Names};
 pub(super) use admin::MuteRefusal;
 use data::DataRelay;
@@ -87,6 +88,7 @@ pub(super) struct Server {
     pub(super) development: bool,
     /// Tracks may be unmuted from outside.
     pub(super) remote_unmute: bool,
+    pub(super) relay: Option<RelayOffer>,
 }
 
 /// What is fixed when a room is opened.
@@ -116,6 +118,8 @@ pub(super) struct JoinIntent {
     pub(super) offer: Option<SessionDescription>,
     /// Where the client reached us.
     pub(super) extra_addresses: Vec<IpAddr>,
+    /// The same as a name or an address in a URL.
+    pub(super) host: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -29,6 +29,8 @@ pub(super) struct Participant {
     pub(super) client: ClientInfo,
     /// Where the client was when it joined or resumed last.
     pub(super) from: Option<IpAddr>,
+    /// Where its client reached us: a name or an address, as in a URL.
+    pub(super) host: Option<String>,
     pub(super) mode: ConnectionMode,
     /// Which connection makes the participant active. Fixed when it joins: its client acts upon what it was told then.
     pub(super) primary: PeerConnection,

@@ -36,6 +36,8 @@ pub(in crate::signal) struct ResumeIntent {
     /// The session's `PA_` sid, if the client names it.
     pub(in crate::signal) sid: String,
     pub(in crate::signal) sync_state: Option<SyncState>,
+    /// Where the client reached us, as in a URL.
+    pub(in crate::signal) host: Option<String>,
 }
 
 /// Who has left lately, for those who were not there to be told.
@@ -61,6 +63,7 @@ impl Room {
         participant.signal = Signal::Open;
         participant.heard_at = now.instant;
         participant.from = intent.from;
+        participant.host = intent.host;
         info!(participant = participant.sid.as_str(), "resumed");
 
         let mishap = self.meet_mishap(key);
@@ -82,6 +85,7 @@ impl Room {
         let response = ReconnectResponse {
             last_message_seq: participant.last_sequence,
             server_info: Some(self.server_info()),
+            ice_servers: self.ice_servers(key, now),
             ..ReconnectResponse::default()
         };
         self.send(key, signal_response::Message::Reconnect(response));

@@ -61,6 +61,7 @@ impl Scene {
             keys: ApiKeys::new(vec![("key".into(), "secret".into())]).expect("one key"),
             development: true,
             remote_unmute: false,
+            relay: None,
         };
         Self {
             room: Room::new(RoomKey(1), settings, Arc::new(server), rng, now),
@@ -308,6 +309,7 @@ pub(super) fn intent(identity: &str) -> JoinIntent {
         grant: grant(),
         client: ClientInfo { protocol: 17, ..ClientInfo::default() },
         from: None,
+        host: Some("talk.example".into()),
         mode: ConnectionMode::Single,
         auto_subscribe: true,
         add_tracks: Vec::new(),

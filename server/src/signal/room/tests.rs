@@ -702,6 +702,7 @@ impl Scene {
             mode: participant.mode,
             sid: participant.sid.to_string(),
             sync_state: None,
+            host: None,
         };
         self.resume_as(intent)
     }
@@ -828,7 +829,7 @@ impl Scene {
 
 fn resume_intent(identity: &str) -> ResumeIntent {
     let JoinIntent { claims, grant, mode, .. } = intent(identity);
-    ResumeIntent { claims, grant, from: None, mode, sid: String::new(), sync_state: None }
+    ResumeIntent { claims, grant, from: None, mode, sid: String::new(), sync_state: None, host: None }
 }
 
 fn kind(command: &MediaCommand) -> &'static str {

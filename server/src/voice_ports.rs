@@ -1,0 +1,160 @@
+//! Everything that the media plane listens at: its workers' ports, the TCP doors, and TURN with what clients are told of it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use anyhow::Context;
+use banter_sfu::framing::Framing;
+use banter_sfu::net::{Media, MediaConfig, MediaHandle, RelayConfig, StartError};
+use banter_sfu::turn::credentials::{Secret, Secrets};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rand::RngExt;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::addresses;
+use crate::ambient;
+use crate::app::cores;
+use crate::bind::{self, BindError, PortInUse};
+use crate::config::Config;
+use crate::config::keys::{self, Key};
+use crate::data_dir::{self, DataDir};
+use crate::door::Door;
+use crate::listener::Gate;
+use crate::port_holder::Transport;
+use crate::signal::RelayOffer;
+use crate::tls::{Tls, Trust};
+
+/// The media plane, running, with its doors open and nobody at them yet.
+#[derive(Debug)]
+pub struct VoicePorts {
+    pub handle: MediaHandle,
+    pub media: Media,
+    pub rtc_tcp: Option<u16>,
+    pub turn: Option<u16>,
+    pub turn_tls: Option<u16>,
+    /// What clients are told of TURN.
+    pub offer: Option<RelayOffer>,
+    doors: Vec<(TcpListener, Framing, Option<Arc<ServerConfig>>)>,
+}
+
+impl VoicePorts {
+    pub fn open(config: &Config, folder: &DataDir, tls: Option<&Tls>) -> Result<Self, BindError> {
+        let turn = config.turn;
+        let (ice, rtc_tcp) = bind::listen_if(&config.bind, config.rtc_tcp_port, &keys::RTC_TCP_PORT)?;
+        let (turn_tcp, turn_port) = bind::listen_if(&config.bind, turn.port, &keys::TURN_PORT)?;
+        // Without a certificate there is nothing to show there.
+        let tls_port = turn.tls_port.filter(|_| tls.is_some());
+        let (turn_over_tls, turn_tls) = bind::listen_if(&config.bind, tls_port, &keys::TURN_TLS_PORT)?;
+
+        let is_wanted = turn.port.is_some() || tls_port.is_some();
+        let secrets = is_wanted.then(|| secrets(folder)).transpose()?;
+        let (handle, media) = start(config, rtc_tcp, turn_port, secrets.as_ref())?;
+        let offer = secrets.map(|secrets| RelayOffer {
+            secret: secrets.current,
+            validity: turn.validity,
+            udp: turn_port,
+            tcp: turn_port,
+            // Nobody is asked whether to believe this server's own certificate.
+            tls: turn_tls.filter(|_| tls.is_some_and(|tls| tls.trust() == Trust::Authority)),
+        });
+
+        let plain = |framing| move |listener| (listener, framing, None);
+        let shown = tls.map(|tls| tls.server_config(&[]));
+        let doors = ice.into_iter().map(plain(Framing::Rfc4571));
+        let doors = doors.chain(turn_tcp.into_iter().map(plain(Framing::Turn)));
+        let over_tls = turn_over_tls.into_iter().map(|listener| (listener, Framing::Turn, shown.clone()));
+        let doors = doors.chain(over_tls).collect();
+        Ok(Self { handle, media, rtc_tcp, turn: turn_port, turn_tls, offer, doors })
+    }
+
+    /// Admits whoever comes to the doors, until `ending` is true.
+    pub fn keep(self, gate: &Gate, ending: &watch::Sender<bool>) -> Media {
+        for (listener, framing, tls) in self.doors {
+            let door = Door { media: self.handle.clone(), gate: gate.clone(), framing, tls };
+            tokio::spawn(door.keep(listener, ending.subscribe()));
+        }
+        self.media
+    }
+}
+
+fn start(
+    config: &Config,
+    tcp_port: Option<u16>,
+    turn_port: Option<u16>,
+    secrets: Option<&Secrets>,
+) -> Result<(MediaHandle, Media), BindError> {
+    let bind = bind::bound(config.rtc_bind.unwrap_or_else(|| match config.bind.as_slice() {
+        [bind] => *bind,
+        several if several.iter().any(IpAddr::is_ipv6) => Ipv6Addr::UNSPECIFIED.into(),
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    }));
+    let mut addresses = config.advertise.clone();
+    let own = addresses::offered(bind, &config.rtc_filter);
+    addresses.extend(own.iter().filter(|address| !config.advertise.contains(address)));
+    if let Some(echo) = config.turn.echo {
+        tracing::warn!(%echo, "TURN relays to a peer that sends everything back: this is for tests only");
+    }
+    let media = MediaConfig {
+        bind,
+        ports: config.rtc_port_range.clone(),
+        tcp_ports: tcp_port.into_iter().collect(),
+        workers: config.rtc_workers.unwrap_or_else(|| cores().min(ports(&config.rtc_port_range))),
+        addresses,
+        relay: secrets.map(|secrets| RelayConfig {
+            secrets: secrets.clone(),
+            port: turn_port,
+            echo: config.turn.echo,
+        }),
+    };
+    banter_sfu::net::start(&media).map_err(|error| match taken(&error) {
+        Some((port, key)) => PortInUse::new(Transport::Udp, port, key).into(),
+        None => anyhow::Error::new(error).context("starting the media workers").into(),
+    })
+}
+
+/// The port that somebody else has, and the key to choose another.
+fn taken(error: &StartError) -> Option<(u16, &'static Key)> {
+    let (port, key, source): (_, &Key, _) = match error {
+        StartError::Bind { ports, source, .. } => (*ports.start(), &keys::RTC_PORT_RANGE, source),
+        StartError::BindTurn { port, source, .. } => (*port, &keys::TURN_PORT, source),
+        StartError::Relay(_) | StartError::Identity(_) | StartError::Thread(_) => return None,
+    };
+    (source.kind() == std::io::ErrorKind::AddrInUse).then_some((port, key))
+}
+
+/// The secret of TURN, made on the first run. A second line in its file is a secret that is still good, for the time of
+/// a change.
+fn secrets(folder: &DataDir) -> anyhow::Result<Secrets> {
+    let path = folder.turn_secret();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text = BASE64_STANDARD.encode(ambient::rng().random::<[u8; 32]>()) + "\n";
+            data_dir::write_private(&path, text.as_bytes())
+                .with_context(|| format!("writing the TURN secret {}", path.display()))?;
+            text
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("reading the TURN secret {}", path.display()));
+        }
+    };
+    let read = |line: &str| {
+        let bytes = BASE64_STANDARD.decode(line.trim()).context("it is not Base64")?;
+        anyhow::Ok(Secret::new(&bytes)?)
+    };
+    let mut lines = text.lines().map(read);
+    let whose =
+        || format!("the TURN secret {} is of no use; delete the file to get a new one", path.display());
+    let current = lines.next().context("it is empty").flatten().with_context(whose)?;
+    let previous = lines.next().transpose().with_context(whose)?;
+    Ok(Secrets { current, previous })
+}
+
+/// How many ports a range has. Any free ones are as many as are needed.
+fn ports(range: &RangeInclusive<u16>) -> usize {
+    if *range.end() == 0 { usize::MAX } else { range.len() }
+}

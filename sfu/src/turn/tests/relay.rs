@@ -281,6 +281,6 @@ fn the_peer_of_tests_sends_back_what_reaches_it() {
         bench.ask(&mut client, &channel_data(0x4000, b"hello")).unwrap().0,
         channel_data(0x4000, b"hello")
     );
-    assert_eq!(bench.send(&client, "127.0.0.1:3481", b"hello"), Sent::Nothing);
+    assert_eq!(bench.send(&client, "127.0.0.1:3482", b"hello"), Sent::Nothing);
     assert_eq!(Bench::new().permit(&mut client, echo), Some(437));
 }

@@ -21,6 +21,7 @@ use crate::config::keys;
 use crate::config::{AcmeConfig, Config, TlsConfig};
 use crate::data_dir::{DataDir, Lock, LockError};
 use crate::events::{self, EventHub, Streams};
+use crate::external;
 use crate::first_run::Welcome;
 use crate::http::{self, AppState, Front, Site, twirp};
 use crate::listener::{self, Gate, Port};
@@ -174,6 +175,13 @@ impl App {
             turn_tls: voice.turn_tls,
             pid: std::process::id(),
         };
+        let asking = external::follow(
+            config.stun_servers.clone(),
+            voice.own_addresses.clone(),
+            handle.clone(),
+            ending.subscribe(),
+        );
+        tokio::spawn(asking);
         let media = voice.keep(&gate, &ending);
         let port = Port { router, gate, tls: tls.clone() };
         let serving = tokio::spawn(serve(listeners, port, ending.subscribe()));

@@ -102,8 +102,12 @@ impl Welcome {
         for port in &self.ports.rtc_udp {
             let _ = write!(text, "{}{port}/udp", if text.is_empty() { "" } else { " " });
         }
-        if let Some(port) = self.ports.rtc_tcp {
+        let Ports { rtc_tcp, turn, turn_tls, .. } = &self.ports;
+        for port in [rtc_tcp, turn, turn_tls].into_iter().flatten() {
             let _ = write!(text, " {port}/tcp");
+        }
+        if let Some(port) = turn {
+            let _ = write!(text, " {port}/udp");
         }
         text
     }
@@ -148,7 +152,7 @@ mod tests {
             "http://localhost:7880/setup#code=c0de ",
             "http://192.168.1.5:7880/setup#code=c0de ",
             "7880/tcp web app",
-            "50000/udp 50001/udp 7881/tcp voice",
+            "50000/udp 50001/udp 7881/tcp 3478/tcp 5349/tcp 3478/udp voice",
             "a proxy with TLS",
             "Nobody hears anything?",
         ] {
@@ -185,8 +189,8 @@ mod tests {
                 acme_http: None,
                 rtc_udp: vec![50000, 50001],
                 rtc_tcp: Some(7881),
-                turn: None,
-                turn_tls: None,
+                turn: Some(3478),
+                turn_tls: Some(5349),
                 pid: 1,
             },
             dev: false,

@@ -13,6 +13,7 @@ pub mod config;
 pub mod data_dir;
 mod door;
 mod events;
+pub mod external;
 mod first_run;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -26,7 +27,7 @@ pub mod signal;
 pub mod store;
 mod telemetry;
 pub mod tls;
-pub mod voice_ports;
+mod voice_ports;
 mod webhook;
 
 pub use http::document as openapi;

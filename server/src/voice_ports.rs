@@ -36,6 +36,8 @@ pub struct VoicePorts {
     pub rtc_tcp: Option<u16>,
     pub turn: Option<u16>,
     pub turn_tls: Option<u16>,
+    /// Addresses of this machine that clients are told of.
+    pub own_addresses: Vec<IpAddr>,
     /// What clients are told of TURN.
     pub offer: Option<RelayOffer>,
     doors: Vec<(TcpListener, Framing, Option<Arc<ServerConfig>>)>,
@@ -52,7 +54,8 @@ impl VoicePorts {
 
         let is_wanted = turn.port.is_some() || tls_port.is_some();
         let secrets = is_wanted.then(|| secrets(folder)).transpose()?;
-        let (handle, media) = start(config, rtc_tcp, turn_port, secrets.as_ref())?;
+        let own_addresses = own_addresses(config);
+        let (handle, media) = start(config, rtc_tcp, turn_port, secrets.as_ref(), &own_addresses)?;
         let offer = secrets.map(|secrets| RelayOffer {
             secret: secrets.current,
             validity: turn.validity,
@@ -68,7 +71,7 @@ impl VoicePorts {
         let doors = doors.chain(turn_tcp.into_iter().map(plain(Framing::Turn)));
         let over_tls = turn_over_tls.into_iter().map(|listener| (listener, Framing::Turn, shown.clone()));
         let doors = doors.chain(over_tls).collect();
-        Ok(Self { handle, media, rtc_tcp, turn: turn_port, turn_tls, offer, doors })
+        Ok(Self { handle, media, rtc_tcp, turn: turn_port, turn_tls, own_addresses, offer, doors })
     }
 
     /// Admits whoever comes to the doors, until `ending` is true.
@@ -81,29 +84,39 @@ impl VoicePorts {
     }
 }
 
+/// Where media is bound.
+fn media_bind(config: &Config) -> IpAddr {
+    bind::bound(config.rtc_bind.unwrap_or_else(|| match config.bind.as_slice() {
+        [bind] => *bind,
+        several if several.iter().any(IpAddr::is_ipv6) => Ipv6Addr::UNSPECIFIED.into(),
+        _ => Ipv4Addr::UNSPECIFIED.into(),
+    }))
+}
+
+/// What the operator names, then what this machine has.
+fn own_addresses(config: &Config) -> Vec<IpAddr> {
+    let mut addresses = config.advertise.clone();
+    let own = addresses::offered(media_bind(config), &config.rtc_filter);
+    addresses.extend(own.iter().filter(|address| !config.advertise.contains(address)));
+    addresses
+}
+
 fn start(
     config: &Config,
     tcp_port: Option<u16>,
     turn_port: Option<u16>,
     secrets: Option<&Secrets>,
+    addresses: &[IpAddr],
 ) -> Result<(MediaHandle, Media), BindError> {
-    let bind = bind::bound(config.rtc_bind.unwrap_or_else(|| match config.bind.as_slice() {
-        [bind] => *bind,
-        several if several.iter().any(IpAddr::is_ipv6) => Ipv6Addr::UNSPECIFIED.into(),
-        _ => Ipv4Addr::UNSPECIFIED.into(),
-    }));
-    let mut addresses = config.advertise.clone();
-    let own = addresses::offered(bind, &config.rtc_filter);
-    addresses.extend(own.iter().filter(|address| !config.advertise.contains(address)));
     if let Some(echo) = config.turn.echo {
         tracing::warn!(%echo, "TURN relays to a peer that sends everything back: this is for tests only");
     }
     let media = MediaConfig {
-        bind,
+        bind: media_bind(config),
         ports: config.rtc_port_range.clone(),
         tcp_ports: tcp_port.into_iter().collect(),
         workers: config.rtc_workers.unwrap_or_else(|| cores().min(ports(&config.rtc_port_range))),
-        addresses,
+        addresses: addresses.to_vec(),
         relay: secrets.map(|secrets| RelayConfig {
             secrets: secrets.clone(),
             port: turn_port,

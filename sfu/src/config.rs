@@ -11,6 +11,8 @@ pub struct Config {
     pub worker: u8,
     /// Addresses of this machine under which the worker's socket can be reached, most wanted first.
     pub addresses: Vec<IpAddr>,
+    /// Addresses of a router in front, whose ports are ours as well.
+    pub external: Vec<IpAddr>,
     /// The worker's UDP port.
     pub port: u16,
     /// The ports at which streams are accepted, for whichever worker they belong to. The first is named to clients.
@@ -27,7 +29,7 @@ impl Config {
         }
     }
 
-    /// The candidates to name to a client that came in by `used`: that address, then the machine's own.
+    /// The candidates to name to a client that came in by `used`: that address, then a router's, then the machine's own.
     ///
     /// A loopback address is of use only to a client on this machine, so it is named to those who came by one, and where
     /// there is nothing else.
@@ -35,7 +37,8 @@ impl Config {
         let local_client = used.iter().any(IpAddr::is_loopback);
         let own = self.addresses.iter().filter(|address| local_client || !address.is_loopback());
         let mut candidates: Vec<IpAddr> = Vec::new();
-        for &address in used.iter().filter(|address| !address.is_unspecified()).chain(own) {
+        let used = used.iter().filter(|address| !address.is_unspecified());
+        for &address in used.chain(&self.external).chain(own) {
             if !candidates.contains(&address) {
                 candidates.push(address);
             }
@@ -59,6 +62,7 @@ mod tests {
         Config {
             addresses: addresses.iter().map(|text| text.parse().expect("an address")).collect(),
             worker: 0,
+            external: Vec::new(),
             port: 50_000,
             tcp_ports: vec![7881, 443],
         }
@@ -73,6 +77,14 @@ mod tests {
     fn the_address_that_the_client_used_comes_first_even_if_it_is_not_ours() {
         let config = config(&["192.168.1.5", "127.0.0.1"]);
         assert_eq!(advertised(&config, &["203.0.113.9"]), ["203.0.113.9:50000", "192.168.1.5:50000"]);
+    }
+
+    #[test]
+    fn a_routers_address_goes_before_ours() {
+        let config =
+            Config { external: vec!["203.0.113.1".parse().expect("an address")], ..config(&["10.0.0.5"]) };
+        assert_eq!(advertised(&config, &[]), ["203.0.113.1:50000", "10.0.0.5:50000"]);
+        assert_eq!(advertised(&config, &["203.0.113.1"]), ["203.0.113.1:50000", "10.0.0.5:50000"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the control plane asks for: who is in which room, what they publish, what they hear.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -75,6 +76,11 @@ impl Sfu {
             self.negotiate_soon(index, now);
         }
         Ok(())
+    }
+
+    /// Names these addresses of a router to whoever joins from now on.
+    pub fn set_external(&mut self, addresses: Vec<IpAddr>) {
+        self.config.external = addresses;
     }
 
     /// The label of a participant.

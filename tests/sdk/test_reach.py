@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from participant import PythonParticipant, until_hears
+from participant import PythonParticipant, until, until_hears
 from piped import Host as Process
 from piped import PipedParticipant
 from server import Banter, Server
@@ -227,6 +227,28 @@ async def test_server_behind_one_to_one_nat(wan: Wan, sdk: str, single: bool, ca
     with Banter(machine.address, prefix=machine.prefix, reached_at=router.address) as server:
         async with conversation("server behind 1:1 NAT", server, wan.host("far"), sdk, single, capsys):
             pass
+
+
+async def test_server_behind_one_to_one_nat_and_a_proxy(wan: Wan, sdk: str, single: bool, capsys):
+    """People come in by another address than that of the media ports, which the server learns from a STUN server."""
+    machine, router = wan.home("srv", "cone")
+    front = "198.51.100.200"
+    router.ip("address", "add", f"{front}/32", "dev", "eth0")
+    router.nft(f"""
+        table ip forwarding {{
+            chain arrivals {{
+                type nat hook prerouting priority dstnat;
+                iifname "eth0" ip daddr {front} meta l4proto tcp dnat to {machine.address}
+                iifname "eth0" ip daddr {router.address} meta l4proto udp dnat to {machine.address}
+            }}
+        }}
+    """)
+    with server_on(wan.host("stun"), turn_port=TURN_PORT) as stun:
+        settings = {"BANTER_STUN_SERVERS": f"{stun.host.split(':')[0]}:{TURN_PORT}"}
+        with Banter(machine.address, prefix=machine.prefix, reached_at=front, settings=settings) as server:
+            await until(lambda: router.address in server.log.read_text(), 10, server.log.read_text)
+            async with conversation("proxy and 1:1 NAT", server, wan.host("far"), sdk, single, capsys):
+                pass
 
 
 async def test_nat_rebinding(wan: Wan, sdk: str, single: bool, capsys):

@@ -33,8 +33,13 @@ impl Hall {
     pub fn with_listeners(listeners: usize) -> Result<Self> {
         let identity = Identity::generate()?;
         let now = Instant::now();
-        let config =
-            Config { worker: 0, addresses: vec![SERVER.ip()], port: SERVER.port(), tcp_ports: Vec::new() };
+        let config = Config {
+            worker: 0,
+            external: Vec::new(),
+            addresses: vec![SERVER.ip()],
+            port: SERVER.port(),
+            tcp_ports: Vec::new(),
+        };
         let mut rng = StdRng::seed_from_u64(1);
         let mut sfu = Sfu::new(config, identity.clone(), StdRng::seed_from_u64(2), now, SystemTime::now());
         sfu.open_room(ROOM);

@@ -94,6 +94,12 @@ pub static RTC_TCP_PORT: Key = Key::new(
     "TCP port for media where UDP is closed; 0 is any free one, off is none",
 )
 .kept_as(Setting::Key("livekit_rtc_tcp_port"));
+pub static STUN_SERVERS: Key = Key::new(
+    "stun_servers",
+    "HOST:PORT,…",
+    "stun.cloudflare.com:3478,stun.l.google.com:19302",
+    "Asked for the public address of a router in front, where this machine has none of its own; off asks nobody",
+);
 pub static TURN_PORT: Key = Key::new(
     "turn_port",
     "PORT",
@@ -296,13 +302,14 @@ pub static METRICS_USERNAME: Key =
 pub static METRICS_PASSWORD: Key =
     Key::new("metrics_password", "PASSWORD", "", "Password to that name").exposed(Exposure::Secret);
 
-pub static ALL: [&Key; 46] = [
+pub static ALL: [&Key; 47] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
     &BIND,
     &PORT,
     &RTC_TCP_PORT,
+    &STUN_SERVERS,
     &TURN_PORT,
     &TURN_TLS_PORT,
     &TURN_CREDENTIALS_LIFETIME,

@@ -44,6 +44,8 @@ pub struct Config {
     pub rtc_filter: AddressFilter,
     /// Addresses of the media ports that this machine does not know of by itself.
     pub advertise: Vec<IpAddr>,
+    /// `host:port` of servers that are asked for a router's address.
+    pub stun_servers: Vec<String>,
     pub public_url: Option<Url>,
     pub trusted_proxies: Vec<IpNet>,
     pub tls: TlsConfig,
@@ -191,6 +193,7 @@ impl TryFrom<&RawConfig> for Config {
                 validity: check.value(&keys::TURN_CREDENTIALS_LIFETIME, parse::turn_validity),
                 echo: check.value(&keys::TURN_ECHO_PEER, parse::optional_address),
             },
+            stun_servers: check.value(&keys::STUN_SERVERS, parse::servers),
             rtc_tcp_port: check.value(&keys::RTC_TCP_PORT, parse::optional_port),
             rtc_port_range: check.value(&keys::RTC_PORT_RANGE, parse::port_range),
             rtc_bind: check.value(&keys::RTC_BIND, |text| parse::optional(text, "an IP address")),

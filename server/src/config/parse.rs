@@ -23,6 +23,25 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "is not a port; ports are 0 (any free one) to 65535".to_owned())
 }
 
+/// `off` and nothing are none.
+pub(super) fn servers(text: &str) -> Result<Vec<String>, String> {
+    let is_one = |server: &str| match server.rsplit_once(':') {
+        Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok(),
+        None => false,
+    };
+    if text == "off" {
+        return Ok(Vec::new());
+    }
+    let servers = text.split(',').map(str::trim).filter(|server| !server.is_empty());
+    let servers: Vec<String> = servers.map(str::to_owned).collect();
+    match servers.iter().find(|server| !is_one(server)) {
+        Some(wrong) => {
+            Err(format!("has {wrong:?}, which is no host with a port, such as stun.example.org:3478"))
+        }
+        None => Ok(servers),
+    }
+}
+
 pub(super) fn turn_validity(text: &str) -> Result<Validity, String> {
     let seconds: u64 = text.parse().map_err(|_| "is not a number of seconds".to_owned())?;
     Validity::new(Duration::from_secs(seconds)).map_err(|error| format!("is no such time: {error}"))

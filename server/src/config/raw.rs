@@ -169,6 +169,7 @@ impl RawConfig {
             // On one machine nobody needs it, and the next server there finds its ports free.
             (&keys::TURN_PORT, "off"),
             (&keys::TURN_TLS_PORT, "off"),
+            (&keys::STUN_SERVERS, "off"),
         ] {
             self.give(key, text.to_owned(), Origin::Development, key.name.to_owned());
         }

@@ -52,6 +52,7 @@ fn a_whole_file_is_taken_over() {
         ("rtc_tcp_port", "7891"),
         ("rtc_port_range", "7892-7899"),
         ("advertise", "192.0.2.7"),
+        ("stun_servers", "off"),
         ("rtc_networks", "192.0.2.7"),
         ("log", "warn"),
         ("log_format", "json"),
@@ -95,6 +96,28 @@ fn what_has_no_effect_is_said_with_the_reason_and_what_is_unknown_by_name() {
         "{said}"
     );
     assert!(said.contains("colour is not known and has no effect\n"), "{said}");
+}
+
+#[test]
+fn turn_is_taken_over_where_it_is_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let on = "turn: {enabled: true, domain: t.example, udp_port: 3479, tls_port: 5350, ttl_seconds: 600, relay_range_start: 30000, \
+              cert_file: /c.pem, key_file: /k.pem}\n";
+    let (shown, said) = show(&["--livekit-config", &write(&folder, "on.yaml", on)], &[]);
+    for (key, value) in [
+        ("turn_port", "3479"),
+        ("turn_tls_port", "5350"),
+        ("turn_credentials_lifetime", "600"),
+        ("tls", "files"),
+        ("tls_cert", "/c.pem"),
+        ("tls_key", "/k.pem"),
+    ] {
+        assert_eq!(row(&shown, key), (value.into(), "LiveKit file".into()), "{shown}");
+    }
+    assert!(said.contains("turn.domain (") && said.contains("turn.relay_range_start ("), "{said}");
+    let off = "turn: {enabled: false, udp_port: 3479}\n";
+    let (shown, _) = show(&["--livekit-config", &write(&folder, "off.yaml", off)], &[]);
+    assert_eq!(row(&shown, "turn_port").0, "3478");
 }
 
 #[test]

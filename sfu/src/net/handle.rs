@@ -278,6 +278,10 @@ pub enum Command {
     NameAddress {
         address: IpAddr,
     },
+    /// A router in front of this machine has these addresses.
+    External {
+        addresses: Vec<IpAddr>,
+    },
     /// A participant has left: their TURN credentials open nothing any more.
     RevokeRelay {
         participant: String,
@@ -348,6 +352,13 @@ impl MediaHandle {
                 Ok(())
             }
             None => Err(accepted),
+        }
+    }
+
+    /// Names these addresses, of a router in front of this machine, to whoever joins from now on.
+    pub fn set_external(&self, addresses: &[IpAddr]) {
+        for worker in self.workers.iter() {
+            worker.send(Command::External { addresses: addresses.to_vec() });
         }
     }
 

@@ -200,6 +200,7 @@ impl Media {
         let core = Config {
             worker: number as u8,
             addresses: reachable,
+            external: Vec::new(),
             port: bound.port(),
             tcp_ports: config.tcp_ports.clone(),
         };

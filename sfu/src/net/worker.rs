@@ -80,7 +80,7 @@ impl Worker {
             self.poll.registry().register(socket, TURN_SOCKET, Interest::READABLE)?;
         }
         let mut events = Events::with_capacity(64);
-        let mut more = false;
+        let (mut more, mut turn_may_have_more) = (false, false);
         loop {
             let timeout = if more { Some(Duration::ZERO) } else { self.sleep() };
             match self.poll.poll(&mut events, timeout) {
@@ -89,11 +89,18 @@ impl Worker {
             }
             // The socket is polled by edges, so it is read until it is empty, over several turns if need be.
             more = self.receive();
-            more |= self.receive_turn();
-            let now = Instant::now();
-            for event in events.iter().filter(|event| event.token().0 >= FIRST_STREAM) {
-                self.streams.note(event.token(), event.is_writable());
+            for event in &events {
+                match event.token() {
+                    TURN_SOCKET => turn_may_have_more = true,
+                    Token(number) if number >= FIRST_STREAM => {
+                        self.streams.note(event.token(), event.is_writable());
+                    }
+                    _ => {}
+                }
             }
+            turn_may_have_more = turn_may_have_more && self.receive_turn();
+            more |= turn_may_have_more;
+            let now = Instant::now();
             match self.obey(now) {
                 Next::Wait => {}
                 Next::Continue => more = true,
@@ -292,6 +299,12 @@ impl Worker {
                 if let Some(relay) = &mut self.relay {
                     relay.learn_address(address);
                 }
+            }
+            Command::External { addresses } => {
+                if let Some(relay) = &mut self.relay {
+                    addresses.iter().for_each(|&address| relay.learn_address(address));
+                }
+                sfu.set_external(addresses);
             }
             Command::RevokeRelay { participant } => {
                 if let Some(relay) = &mut self.relay {

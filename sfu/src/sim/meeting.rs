@@ -69,7 +69,13 @@ impl Meeting {
     pub fn new(net: Net) -> Self {
         let mut world = World::new(net);
         let identity = Identity::generate().expect("an identity");
-        let config = Config { worker: 0, addresses: vec![SFU_IP], port: SFU_PORT, tcp_ports: Vec::new() };
+        let config = Config {
+            worker: 0,
+            external: Vec::new(),
+            addresses: vec![SFU_IP],
+            port: SFU_PORT,
+            tcp_ports: Vec::new(),
+        };
         let rng = StdRng::seed_from_u64(1);
         let sfu = Sfu::new(config, identity.clone(), rng, world.now(), SystemTime::UNIX_EPOCH);
         let address = SocketAddr::new(SFU_IP, SFU_PORT);

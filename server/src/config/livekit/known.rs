@@ -21,7 +21,8 @@ pub struct Known {
 const VIDEO: Meaning = Meaning::NoEffect("it is about video, and Banter carries voice");
 const ONE_PROCESS: Meaning = Meaning::NoEffect("it is about several nodes, and Banter is one process");
 const OTHER_SERVICES: Meaning = Meaning::NoEffect("it is about a service that Banter does not have");
-const TURN: Meaning = Meaning::NoEffect("TURN comes with a later version");
+const NO_RELAY_SOCKETS: Meaning = Meaning::NoEffect("TURN relays inside the process, without ports");
+const TURN: Meaning = Meaning::NoEffect("the TURN server is part of the media plane, with bounds of its own");
 const TCP: Meaning = Meaning::NoEffect("media over TCP comes with a later version");
 const ICE: Meaning = Meaning::NoEffect("Banter is a full ICE agent and finds its paths by itself");
 const BUFFERS: Meaning = Meaning::NoEffect("the media path sizes its buffers by itself");
@@ -75,17 +76,11 @@ pub(super) static ALL: &[Known] = &[
     key("rtc.ips.includes", Meaning::Honoured),
     key("rtc.ips.excludes", Meaning::Honoured),
     key("rtc.enable_loopback_candidate", Meaning::Moot),
-    key(
-        "rtc.use_external_ip",
-        Meaning::NoEffect(
-            "no STUN server is asked for the public address; clients reach an address that NAT maps one to one \
-             without it, and rtc.node_ip names any other",
-        ),
-    ),
+    key("rtc.use_external_ip", Meaning::Honoured),
     key("rtc.skip_external_ip_validation", Meaning::Moot),
     key("rtc.external_ip_only", Meaning::NoEffect("rtc.node_ip does this")),
-    key("rtc.stun_servers", ICE),
-    key("rtc.turn_servers", TURN),
+    key("rtc.stun_servers", Meaning::Honoured),
+    key("rtc.turn_servers", Meaning::NoEffect("clients are offered the TURN server inside Banter")),
     key("rtc.use_ice_lite", ICE),
     key("rtc.use_mdns", ICE),
     key("rtc.use_stun_port_as_ice", ICE),
@@ -155,6 +150,15 @@ pub(super) static ALL: &[Known] = &[
     key("limit.max_data_track_custom_encoding_length", DATA_TRACKS),
     key("enable_data_tracks", Meaning::Moot),
     key("enable_participant_data_blob", DATA_TRACKS),
+    key("turn.enabled", Meaning::Honoured),
+    key("turn.udp_port", Meaning::Honoured),
+    key("turn.tls_port", Meaning::Honoured),
+    key("turn.cert_file", Meaning::Honoured),
+    key("turn.key_file", Meaning::Honoured),
+    key("turn.ttl_seconds", Meaning::Honoured),
+    key("turn.domain", Meaning::NoEffect("clients look for TURN under the name by which they came")),
+    key("turn.relay_range_start", NO_RELAY_SOCKETS),
+    key("turn.relay_range_end", NO_RELAY_SOCKETS),
     key("turn.*", TURN),
     key("webhook.urls", Meaning::Honoured),
     key("webhook.api_key", Meaning::Honoured),

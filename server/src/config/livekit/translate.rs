@@ -66,6 +66,8 @@ impl LiveKit {
             }
         }
         work.tcp_port();
+        work.turn();
+        work.external_ip();
         work.json_log();
         work.bind();
         work.keys();
@@ -181,6 +183,36 @@ impl<'a> Work<'a> {
         if let Some((entry, port)) = self.text("rtc.tcp_port") {
             let port = if port == "0" { "off".to_owned() } else { port };
             self.give(&keys::RTC_TCP_PORT, port, entry);
+        }
+    }
+
+    /// What is off there may be on here: it costs nothing and helps those who need it.
+    fn turn(&mut self) {
+        if self.text("turn.enabled").is_none_or(|(_, text)| text != "true") {
+            return;
+        }
+        for (path, key) in [("turn.udp_port", &keys::TURN_PORT), ("turn.tls_port", &keys::TURN_TLS_PORT)] {
+            if self.text(path).is_some_and(|(_, port)| port != "0") {
+                self.plain(path, key);
+            }
+        }
+        self.plain("turn.ttl_seconds", &keys::TURN_CREDENTIALS_LIFETIME);
+        // LiveKit has TLS for TURN only, Banter one certificate for everything.
+        if let (Some((entry, certificate)), Some((_, key))) =
+            (self.text("turn.cert_file"), self.text("turn.key_file"))
+        {
+            self.give(&keys::TLS, "files".to_owned(), entry);
+            self.give(&keys::TLS_CERT, certificate, entry);
+            self.give(&keys::TLS_KEY, key, entry);
+        }
+    }
+
+    /// Where LiveKit is told to ask nobody, nobody is asked here. Otherwise it is done without being told.
+    fn external_ip(&mut self) {
+        if let Some((entry, _)) = self.text("rtc.use_external_ip").filter(|(_, text)| text == "false") {
+            self.give(&keys::STUN_SERVERS, "off".to_owned(), entry);
+        } else {
+            self.plain_list("rtc.stun_servers", &keys::STUN_SERVERS);
         }
     }
 

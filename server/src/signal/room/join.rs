@@ -13,6 +13,7 @@ use livekit_protocol::{
 use rand::{Rng, RngExt};
 use tracing::{debug, info};
 
+use super::announce::update;
 use super::leave::Ending;
 use super::participant::{self, Participant, Signal, Stage, Subscriptions};
 use super::{JOIN_DEADLINE, JoinIntent, JoinRefusal, MediaCommand, Now, Room, Timer};
@@ -130,6 +131,9 @@ impl Room {
             self.media(MediaCommand::Offer { participant: key, id: offer.id, sdp: offer.sdp });
         }
         self.refresh_token(key, now);
+        // The Python SDK learns its own sid after a full reconnect only by an update that comes before its media is up.
+        let me = self.participants[&key].info();
+        self.send_shared(key, update(vec![me]));
         self.announce_soon(key, now);
         self.count(now);
         Ok(key)

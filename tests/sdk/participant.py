@@ -18,6 +18,8 @@ FRAME = RATE // 100
 """Ten milliseconds: without a queue the SDK takes nothing else."""
 CHUNK_MS = 20
 """Of sound that is heard. Larger ones cost less where many hear many."""
+LOOK = 0.1
+"""Seconds between looks at what is heard: each keeps the process busy whose microphones have to play on time."""
 
 
 @dataclass
@@ -41,7 +43,14 @@ class Ear:
 
     def last(self, count: int) -> np.ndarray:
         """The newest `count` samples, or fewer where fewer have come."""
-        return np.concatenate(self.chunks)[-count:] if self.chunks else np.zeros(0)
+        newest: list[np.ndarray] = []
+        found = 0
+        for chunk in reversed(self.chunks):
+            newest.append(chunk)
+            found += len(chunk)
+            if found >= count:
+                break
+        return np.concatenate(newest[::-1])[-count:] if newest else np.zeros(0)
 
     def tone(self) -> Tone | None:
         """What the newest half second sounds like; `None` before there is so much."""
@@ -246,12 +255,14 @@ async def _hear(track: rtc.Track, ear: Ear, chunk_ms: int) -> None:
         await stream.aclose()
 
 
-async def until(condition: Callable[[], bool], within: float, otherwise: Callable[[], str]) -> None:
+async def until(
+    condition: Callable[[], bool], within: float, otherwise: Callable[[], str], every: float = 0.02
+) -> None:
     """Waits for `condition`; past `within` seconds fails with what `otherwise` tells."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"not within {within} s: {otherwise()}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(every)
 
 
 async def until_hears(listener: Participant, speaker: str, hz: float, within: float = 15) -> None:
@@ -265,7 +276,7 @@ async def until_hears(listener: Participant, speaker: str, hz: float, within: fl
         now = tone()
         return now is not None and abs(now.hz - hz) <= 5 and now.rms > 0.05 and now.purity > 0.95
 
-    await until(heard, within, lambda: f"{listener.identity} hears {tone()} from {speaker}, expected {hz} Hz")
+    await until(heard, within, lambda: f"{listener.identity} hears {tone()} from {speaker}, expected {hz} Hz", LOOK)
 
 
 async def until_silent(listener: Participant, speaker: str, within: float) -> None:

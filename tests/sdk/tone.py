@@ -1,6 +1,7 @@
 """What a piece of received sound is made of."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -46,7 +47,12 @@ def rms(samples: np.ndarray) -> float:
 
 
 def _power(samples: np.ndarray) -> np.ndarray:
-    return np.square(np.abs(np.fft.rfft(samples * np.hanning(len(samples)))))
+    return np.square(np.abs(np.fft.rfft(samples * _window(len(samples)))))
+
+
+@cache
+def _window(count: int) -> np.ndarray:
+    return np.hanning(count)
 
 
 def _near(power: np.ndarray, hz: float, count: int) -> float:

@@ -35,6 +35,15 @@ pub enum Content<'a> {
     Transcription,
     Metrics,
     Chat,
+    /// A method was called, and its participant is about to run it.
+    CallTaken {
+        call: &'a str,
+    },
+    /// What came of a call: a whole `RpcResponse`.
+    CallAnswered {
+        call: &'a str,
+        response: &'a [u8],
+    },
     StreamHeader {
         is_text: bool,
     },
@@ -80,6 +89,8 @@ const DESTINATION_IDENTITIES: u32 = 5;
 const TRANSCRIPTION: u32 = 7;
 const METRICS: u32 = 8;
 const CHAT: u32 = 9;
+const RPC_ACK: u32 = 11;
+const RPC_RESPONSE: u32 = 12;
 const STREAM_HEADER: u32 = 13;
 const SEQUENCE: u32 = 16;
 const SID: u32 = 17;
@@ -89,6 +100,7 @@ const USER_IDENTITY: u32 = 5;
 const USER_DESTINATION_IDENTITIES: u32 = 6;
 const USER_NONCE: u32 = 11;
 const CHAT_GENERATED: u32 = 6;
+const RPC_REQUEST_ID: u32 = 1;
 const HEADER_TEXT: u32 = 9;
 const HEADER_BYTES: u32 = 10;
 const TEXT_GENERATED: u32 = 5;
@@ -119,6 +131,11 @@ impl<'a> DataPacket<'a> {
                 TRANSCRIPTION => packet.content = Content::Transcription,
                 METRICS => packet.content = Content::Metrics,
                 CHAT => packet.content = Content::Chat,
+                RPC_ACK => packet.content = Content::CallTaken { call: read_call(value.bytes()?)? },
+                RPC_RESPONSE => {
+                    let response = value.bytes()?;
+                    packet.content = Content::CallAnswered { call: read_call(response)?, response };
+                }
                 STREAM_HEADER => packet.content = read_header(value.bytes()?)?,
                 _ => packet.content = Content::Other,
             }
@@ -175,6 +192,18 @@ impl<'a> DataPacket<'a> {
         }
         Ok(Content::User { nonce })
     }
+}
+
+/// The id of the call that an acknowledgement or a response is about.
+fn read_call(answer: &[u8]) -> Result<&str, Malformed> {
+    let mut call = "";
+    for field in Fields::of(answer) {
+        let Field { number, value, .. } = field?;
+        if number == RPC_REQUEST_ID {
+            call = value.text()?;
+        }
+    }
+    Ok(call)
 }
 
 fn read_header(header: &[u8]) -> Result<Content<'_>, Malformed> {
@@ -328,7 +357,7 @@ fn write_varint(out: &mut Vec<u8>, mut value: u64) {
 mod tests {
     use livekit_protocol::data_packet::Value as Content_;
     use livekit_protocol::data_stream::{Header, TextHeader, header::ContentHeader};
-    use livekit_protocol::{self as proto, ChatMessage, UserPacket};
+    use livekit_protocol::{self as proto, ChatMessage, RpcAck, RpcResponse, UserPacket, rpc_response};
     use proptest::prelude::*;
     use prost::Message;
 
@@ -382,6 +411,19 @@ mod tests {
     }
 
     #[test]
+    fn answers_to_a_call_name_it() {
+        let ack = packet(Content_::RpcAck(RpcAck { request_id: "c1".into() })).encode_to_vec();
+        assert_eq!(DataPacket::parse(&ack).expect("well formed").content, Content::CallTaken { call: "c1" });
+        let response =
+            RpcResponse { request_id: "c1".into(), value: Some(rpc_response::Value::Payload("pong".into())) };
+        let bytes = packet(Content_::RpcResponse(response.clone())).encode_to_vec();
+        assert_eq!(
+            DataPacket::parse(&bytes).expect("well formed").content,
+            Content::CallAnswered { call: "c1", response: &response.encode_to_vec() }
+        );
+    }
+
+    #[test]
     fn a_claim_that_stands_is_marked_as_generated() {
         let claimed = Stamp { sender: Sender::Claimed, ..STAMP };
         let relayed = relay(&packet(Content_::ChatMessage(ChatMessage::default())), &claimed);
@@ -403,7 +445,7 @@ mod tests {
     #[test]
     fn a_hidden_senders_packet_names_nobody() {
         let hidden = Stamp { sender: Sender::Identity(""), ..STAMP };
-        let relayed = relay(&packet(Content_::RpcAck(proto::RpcAck::default())), &hidden);
+        let relayed = relay(&packet(Content_::RpcAck(RpcAck::default())), &hidden);
         assert_eq!(relayed.participant_identity, "");
     }
 

@@ -24,7 +24,9 @@ use tracing::{debug, warn};
 
 use super::CloseReason;
 use super::presence::PresenceBoard;
-use super::room::{JoinIntent, JoinRefusal, MediaCommand, Now, Output, ResumeIntent, Room};
+use super::room::{
+    CallError, CallKey, JoinIntent, JoinRefusal, MediaCommand, MethodCall, Now, Output, ResumeIntent, Room,
+};
 use crate::webhook::Webhooks;
 
 /// Messages that may wait for one client's socket. A client that reads so slowly is cut off.
@@ -55,6 +57,11 @@ pub(super) enum RoomMessage {
         from: Seat,
     },
     Call(RoomCall),
+    /// A participant's method is to be called.
+    CallMethod {
+        call: MethodCall,
+        reply: oneshot::Sender<Result<String, CallError>>,
+    },
     Close {
         reason: CloseReason,
         /// Answered when everyone has been told.
@@ -111,6 +118,8 @@ pub(super) struct Actor {
     /// Sockets that have been told to close.
     departing: Vec<mpsc::Sender<ToSocket>>,
     closers: Vec<oneshot::Sender<()>>,
+    /// Who waits for the answer of a participant's method.
+    callers: BTreeMap<CallKey, oneshot::Sender<Result<String, CallError>>>,
 }
 
 impl Actor {
@@ -136,6 +145,7 @@ impl Actor {
             seated: 0,
             departing: Vec::new(),
             closers: Vec::new(),
+            callers: BTreeMap::new(),
         }
     }
 
@@ -198,6 +208,10 @@ impl Actor {
                 }
             }
             RoomMessage::Call(RoomCall(call)) => call(&mut self.room, now()),
+            RoomMessage::CallMethod { call, reply } => {
+                let key = self.room.call_method(call, now());
+                self.callers.insert(key, reply);
+            }
             RoomMessage::Close { reason, done } => {
                 self.closers.push(done);
                 self.room.handle_close(reason, now());
@@ -227,6 +241,12 @@ impl Actor {
                 Output::Media(command) => self.command(command).await,
                 Output::Presence(event) => self.presence.record(event),
                 Output::Webhook(event) => self.webhooks.send(*event),
+                Output::CallAnswered { call, answer } => {
+                    if let Some(caller) = self.callers.remove(&call) {
+                        // Whoever no longer waits does not read the answer.
+                        let _ = caller.send(answer);
+                    }
+                }
                 Output::Closed => return false,
             }
         }

@@ -7,8 +7,10 @@ use livekit_protocol::{
     CreateRoomRequest, ParticipantInfo, ParticipantPermission, Room as RoomInfo, TrackInfo,
     UpdateParticipantMetadata,
 };
+use tokio::sync::oneshot;
 
-use super::room::{Ending, JoinRefusal, MAX_METADATA, MuteRefusal, Now, Room};
+use super::actor::RoomMessage;
+use super::room::{CallError, Ending, JoinRefusal, MAX_METADATA, MethodCall, MuteRefusal, Now, Room};
 use super::rooms::JoinError;
 use super::settings::Wish;
 use super::{CloseReason, MAX_ROOM_NAME, Rooms, actor, translate};
@@ -187,6 +189,13 @@ impl Rooms {
             room.mute_track(key, &sid, muted, now).map_err(AdminError::from)
         })
         .await
+    }
+
+    /// Calls a participant's method and waits for the answer. `None` is no such room.
+    pub async fn call_method(&self, room: &str, call: MethodCall) -> Option<Result<String, CallError>> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(room, RoomMessage::CallMethod { call, reply }).await?;
+        answer.await.ok()
     }
 
     /// Finds a room or opens it, and says what it is like.

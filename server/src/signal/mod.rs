@@ -35,6 +35,7 @@ pub use presence::{PresenceEntry, PresenceEvent};
 pub use relay::RelayOffer;
 #[cfg(any(test, fuzzing))]
 pub(crate) use room::room_ops;
+pub use room::{CallError, MethodCall};
 pub use rooms::{Rooms, Tally};
 
 use crate::webhook::Webhooks;

@@ -200,12 +200,17 @@ impl Rooms {
         name: &str,
         call: impl FnOnce(&mut Room, Now) -> T + Send + 'static,
     ) -> Option<T> {
-        let open = self.registry().rooms.get(name).cloned()?;
         let (reply, answer) = oneshot::channel();
         // Who no longer waits for the answer does not need it.
         let call = RoomCall(Box::new(move |room, now| drop(reply.send(call(room, now)))));
-        open.inbox.send(RoomMessage::Call(call)).await.ok()?;
+        self.tell(name, RoomMessage::Call(call)).await?;
         answer.await.ok()
+    }
+
+    /// Gives a room a message. `None` when there is no such room.
+    pub(super) async fn tell(&self, name: &str, message: RoomMessage) -> Option<()> {
+        let open = self.registry().rooms.get(name).cloned()?;
+        open.inbox.send(message).await.ok()
     }
 
     pub(super) fn directory(&self) -> &dyn Directory {

@@ -1,5 +1,6 @@
 """Data"""
 
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+import wire
 from administrators import PythonAdministrator
 from clients import Client, Kind, NodeClient, start_host
 from hall import Hall, noticed, until, until_snapshot, until_told
@@ -229,6 +231,28 @@ async def test_rpc_error(hall: Hall, kind: Kind):
         refused = await caller.call_rpc(callee.identity, "refuse", "ping")
         assert (refused.code, refused.message, refused.data) == (101, "refused", "because")
         assert (await caller.call_rpc(callee.identity, "crash", "ping")).code == 1500
+
+
+async def test_rpc_from_the_server(hall: Hall, kind: Kind):
+    """PerformRpc: the server calls a method for a backend, which gets the answer or the error"""
+    alice, bob = await hall.enter("alice", kind), await hall.enter("bob")
+    await until_all_see_all(alice, bob)
+    await alice.answer_rpc("echo")
+    await alice.answer_rpc("refuse", "refuse")
+    token = hall.server.token(hall.room, "backend", room_join=False, room_admin=True)
+
+    async def call(method: str, to: str = "alice") -> tuple[int, dict]:
+        body = {"room": hall.room, "destination_identity": to, "method": method, "payload": "ping"}
+        status, _, text = await wire.call(hall.server, "PerformRpc", json.dumps(body), token)
+        return status, json.loads(text)
+
+    assert await call("echo") == (200, {"payload": "ping"})
+    status, error = await call("refuse")
+    assert (status, error["code"], error["msg"]) == (500, "internal", "RpcError 101: refused: because")
+    status, error = await call("nothing")
+    assert (status, error["code"]) == (400, "invalid_argument")
+    status, _ = await call("echo", to="nobody")
+    assert status in (404, 503)
 
 
 async def test_rpc_unknown_destination(hall: Hall, kind: Kind):

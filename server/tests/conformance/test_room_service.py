@@ -2,7 +2,6 @@
 
 import asyncio
 
-import aiohttp
 import pytest
 
 from administrators import Administrator, NodeAdministrator, PythonAdministrator, Refused
@@ -10,7 +9,7 @@ from clients import Hosts
 from hall import Hall, noticed, until, until_hears, until_silent, until_snapshot, until_told
 from server import Server
 from servers import IS_BANTER
-from wire import get
+from wire import call, get
 
 NOBODY = "nobody"
 
@@ -207,9 +206,9 @@ async def test_unsigned_calls(hall: Hall):
     await administrator.create_room(hall.room)
     other_room = hall.server.token("other", "x", room_admin=True)
     for token in (hall.server.token(hall.room, "x"), other_room):
-        status, _, text = await post(hall.server, "ListParticipants", f'{{"room": "{hall.room}"}}', token)
+        status, _, text = await call(hall.server, "ListParticipants", f'{{"room": "{hall.room}"}}', token)
         assert status == 401 and '"unauthenticated"' in text, (status, text)
-    status, _, _ = await post(hall.server, "ListRooms", "{}", "not-a-token")
+    status, _, _ = await call(hall.server, "ListRooms", "{}", "not-a-token")
     assert status == 401
 
 
@@ -217,7 +216,7 @@ async def test_json_in_both_spellings(hall: Hall):
     """JSON requests may use snake_case or camelCase, and unknown fields are ignored"""
     token = hall.server.token(hall.room, "x", room_join=False, room_create=True)
     for body in ('{"name": "%s", "max_participants": 5}', '{"name": "%s", "maxParticipants": 5, "unknown": 1}'):
-        status, headers, text = await post(hall.server, "CreateRoom", body % hall.room, token)
+        status, headers, text = await call(hall.server, "CreateRoom", body % hall.room, token)
         assert status == 200 and headers["Content-Type"].startswith("application/json"), (status, text)
         assert ('"max_participants":5' in text.replace(" ", "")) or ('"maxParticipants":5' in text.replace(" ", ""))
 
@@ -225,11 +224,11 @@ async def test_json_in_both_spellings(hall: Hall):
 async def test_unknown_method(hall: Hall):
     """An unknown method and an unknown way of asking: bad_route; no JSON: malformed"""
     token = hall.server.token(hall.room, "x", room_join=False, room_create=True, room_list=True)
-    status, _, text = await post(hall.server, "Sing", "{}", token)
+    status, _, text = await call(hall.server, "Sing", "{}", token)
     assert (status, '"bad_route"' in text) == (404, True), text
     status, _, text = await get(hall.server, "/twirp/livekit.RoomService/ListRooms", Authorization=f"Bearer {token}")
     assert (status, '"bad_route"' in text) == (404, True), text
-    status, _, text = await post(hall.server, "ListRooms", "{nonsense", token)
+    status, _, text = await call(hall.server, "ListRooms", "{nonsense", token)
     assert (status, '"malformed"' in text) == (400, True), text
 
 
@@ -265,10 +264,3 @@ async def until_active(administrator: Administrator, room: str, identity: str) -
         return (await administrator.get_participant(room, identity)).get("state") == "ACTIVE"
 
     await until(active, lambda: f"{identity} is active")
-
-
-async def post(server: Server, method: str, body: str, token: str):
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    url = f"http://{server.host}/twirp/livekit.RoomService/{method}"
-    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as answer:
-        return answer.status, answer.headers, await answer.text()

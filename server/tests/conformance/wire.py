@@ -139,3 +139,11 @@ async def get(server: Server, path: str, query: dict[str, str] | None = None, me
         session.request(method, f"http://{server.host}{path}", params=query, headers=headers) as answer,
     ):
         return answer.status, answer.headers, await answer.text()
+
+
+async def call(server: Server, method: str, body: str, token: str):
+    """One call of the server API in JSON: status, headers, text."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    url = f"http://{server.host}/twirp/livekit.RoomService/{method}"
+    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as answer:
+        return answer.status, answer.headers, await answer.text()

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, http::header};
 use serde_json::json;
 
-use crate::signal::{AdminError, SendDataError};
+use crate::signal::{AdminError, CallError, SendDataError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
@@ -19,6 +19,8 @@ pub(super) enum Code {
     FailedPrecondition,
     Unimplemented,
     Unavailable,
+    Canceled,
+    Internal,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ impl Code {
             Self::FailedPrecondition => "failed_precondition",
             Self::Unimplemented => "unimplemented",
             Self::Unavailable => "unavailable",
+            Self::Canceled => "canceled",
+            Self::Internal => "internal",
         }
     }
 
@@ -55,6 +59,8 @@ impl Code {
             Self::FailedPrecondition => StatusCode::PRECONDITION_FAILED,
             Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Canceled => StatusCode::REQUEST_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -100,6 +106,23 @@ impl From<SendDataError> for TwirpError {
         let code = match error {
             SendDataError::NoRoom => Code::NotFound,
             SendDataError::TooLong => Code::InvalidArgument,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<CallError> for TwirpError {
+    /// LiveKit's choice of codes. What a participant's method says itself is an error of its own making: internal.
+    fn from(error: CallError) -> Self {
+        let code = match error.code {
+            CallError::CONNECTION_TIMEOUT | CallError::RESPONSE_TIMEOUT => Code::Canceled,
+            CallError::RECIPIENT_DISCONNECTED => Code::Unavailable,
+            CallError::REQUEST_TOO_LARGE | CallError::RESPONSE_TOO_LARGE => Code::Malformed,
+            CallError::UNSUPPORTED_METHOD => Code::InvalidArgument,
+            CallError::RECIPIENT_NOT_FOUND => Code::NotFound,
+            CallError::TOO_MANY_CALLS => Code::ResourceExhausted,
+            CallError::UNSUPPORTED_VERSION => Code::Unimplemented,
+            _ => Code::Internal,
         };
         Self::new(code, error.to_string())
     }

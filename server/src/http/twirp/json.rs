@@ -6,8 +6,8 @@
 
 use livekit_protocol::{
     DeleteRoomResponse, ListParticipantsResponse, ListRoomsResponse, MoveParticipantResponse,
-    MuteRoomTrackResponse, ParticipantInfo, RemoveParticipantResponse, Room, SendDataResponse,
-    UpdateSubscriptionsResponse,
+    MuteRoomTrackResponse, ParticipantInfo, PerformRpcResponse, RemoveParticipantResponse, Room,
+    SendDataResponse, UpdateSubscriptionsResponse,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -143,6 +143,7 @@ shaped! {
     UpdateSubscriptionsResponse => &[],
     MoveParticipantResponse => &[],
     SendDataResponse => &[],
+    PerformRpcResponse => &[("payload", Text)],
 }
 
 /// Reads a request.

@@ -1,24 +1,24 @@
 //! The calls of LiveKit's RoomService: each checks its grant and passes on to the rooms.
 
+use std::time::Duration;
+
 use axum::response::Response;
 use livekit_protocol::{
     CreateRoomRequest, DataPacket, DeleteRoomRequest, DeleteRoomResponse, ForwardParticipantRequest,
     ListParticipantsRequest, ListParticipantsResponse, ListRoomsRequest, ListRoomsResponse,
     MoveParticipantRequest, MoveParticipantResponse, MuteRoomTrackRequest, MuteRoomTrackResponse,
-    RemoveParticipantResponse, RoomParticipantIdentity, SendDataRequest, SendDataResponse,
-    UpdateParticipantMetadata, UpdateParticipantRequest, UpdateRoomMetadataRequest,
-    UpdateSubscriptionsRequest, UpdateSubscriptionsResponse, UserPacket, data_packet,
+    PerformRpcRequest, PerformRpcResponse, RemoveParticipantResponse, RoomParticipantIdentity,
+    SendDataRequest, SendDataResponse, UpdateParticipantMetadata, UpdateParticipantRequest,
+    UpdateRoomMetadataRequest, UpdateSubscriptionsRequest, UpdateSubscriptionsResponse, UserPacket,
+    data_packet,
 };
 
 use super::error::{Code, TwirpError};
 use super::{Call, ROOM_SERVICE};
-use crate::signal::AdminError;
+use crate::signal::{AdminError, MethodCall};
 
 /// Bytes of a nonce, where there is one.
 const NONCE: usize = 16;
-
-const PERFORM_RPC: &str =
-    "this server calls no methods of participants; have a participant do it, or send data";
 
 type Answer = Result<Response, TwirpError>;
 
@@ -37,7 +37,7 @@ pub(super) async fn answer(name: &str, call: Call) -> Answer {
         "UpdateRoomMetadata" => update_room_metadata(call).await,
         "MoveParticipant" => move_participant(call).await,
         "ForwardParticipant" => forward_participant(&call),
-        "PerformRpc" => Err(TwirpError::new(Code::Unimplemented, PERFORM_RPC)),
+        "PerformRpc" => perform_rpc(call).await,
         _ => Err(TwirpError::no_handler(&format!("/twirp/{ROOM_SERVICE}/{name}"))),
     }
 }
@@ -162,6 +162,20 @@ fn forward_participant(call: &Call) -> Answer {
     differ(&room, &destination_room)?;
     let message = "participants are not forwarded into a second room; let them join it, or move them";
     Err(TwirpError::new(Code::Unimplemented, message))
+}
+
+async fn perform_rpc(call: Call) -> Answer {
+    let PerformRpcRequest { room, destination_identity, method, payload, response_timeout_ms } =
+        call.request()?;
+    call.may_administer(&room)?;
+    if destination_identity.is_empty() {
+        return Err(TwirpError::new(Code::InvalidArgument, "destination identity is required"));
+    }
+    let answered_within =
+        (response_timeout_ms > 0).then(|| Duration::from_millis(response_timeout_ms.into()));
+    let method = MethodCall { identity: destination_identity, method, payload, answered_within };
+    let payload = call.rooms.call_method(&room, method).await.ok_or(AdminError::NoRoom)??;
+    Ok(call.response(&PerformRpcResponse { payload }))
 }
 
 fn differ(room: &str, destination: &str) -> Result<(), TwirpError> {

@@ -133,7 +133,7 @@ impl Room {
         if is_numbered {
             sender.last_sequence = packet.sequence;
         }
-        if self.data.is_repeat(packet.content) {
+        if self.data.is_repeat(packet.content) || self.ends_at_call(key, packet.content) {
             return;
         }
         let sender = &self.participants[&key];
@@ -162,7 +162,7 @@ impl Room {
         others.filter(|(_, other)| destinations.include(other)).map(|(other, _)| *other).collect()
     }
 
-    fn media_data(&mut self, to: Vec<ParticipantKey>, kind: DataKind, message: Bytes) {
+    pub(super) fn media_data(&mut self, to: Vec<ParticipantKey>, kind: DataKind, message: Bytes) {
         if !to.is_empty() {
             self.media(MediaCommand::SendData { to, kind, message });
         }

@@ -201,6 +201,7 @@ enum Order {
     SendData(bool, Packet),
     Look,
     Close,
+    Call(u8),
 }
 
 impl Scene {
@@ -489,6 +490,10 @@ impl Scene {
                 let _ = self.room.send_data(packet, to);
             }
             Order::Look => self.look(),
+            Order::Call(identity) => {
+                let identity = identity_of(identity);
+                self.room.call_method(MethodCall { identity, ..MethodCall::default() }, self.now);
+            }
             Order::Close => self.room.handle_close(CloseReason::RoomDeleted, self.now),
         }
     }
@@ -523,7 +528,7 @@ impl Scene {
         assert!(self.room.participants.is_empty() && self.entries.is_empty());
         assert!(self.in_media.is_empty() && self.subscribed.is_empty() && self.owner_by_track.is_empty());
         assert!(self.room.names.tracks().is_empty() && self.room.speakers.is_empty());
-        assert!(self.room.unannounced.is_empty());
+        assert!(self.room.unannounced.is_empty() && self.room.calls.is_empty());
         let wait = self.room.settings.empty_timeout.max(self.room.settings.departure_timeout);
         self.advance(wait);
         assert!(self.closed, "an empty room closes");

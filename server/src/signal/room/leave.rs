@@ -120,6 +120,7 @@ impl Room {
             self.forget_track(track);
         }
         self.unannounced.remove(&key);
+        self.fail_calls_to(key);
         self.media(MediaCommand::Leave { participant: key });
         if self.speakers.remove(&key).is_some() {
             self.tell_presence_of_speakers();

@@ -6,6 +6,7 @@
 
 mod admin;
 mod announce;
+mod call;
 mod data;
 #[cfg(any(test, fuzzing))]
 mod history;
@@ -50,6 +51,9 @@ use super::presence::PresenceEvent;
 use super::relay::RelayOffer;
 use super::translate::{self, Names};
 pub(super) use admin::MuteRefusal;
+pub(super) use call::CallKey;
+use call::Calls;
+pub use call::{CallError, MethodCall};
 use data::DataRelay;
 #[cfg(any(test, fuzzing))]
 pub(crate) use history::room_ops;
@@ -145,6 +149,11 @@ pub(super) enum Output {
     Presence(PresenceEvent),
     /// Tell an operator's backend.
     Webhook(Box<WebhookEvent>),
+    /// What came of a call of a participant's method.
+    CallAnswered {
+        call: CallKey,
+        answer: Result<String, CallError>,
+    },
     /// The room is over. Nothing follows.
     Closed,
 }
@@ -231,6 +240,7 @@ pub(super) struct Room {
     keys: u32,
     departures: Departures,
     data: DataRelay,
+    calls: Calls,
     /// Participants whose change waits to be told.
     unannounced: BTreeSet<ParticipantKey>,
     counters_dirty: bool,
@@ -252,6 +262,8 @@ enum Timer {
     Answer(ParticipantKey, u32),
     FeignedSilence(ParticipantKey),
     MediaClosed(ParticipantKey),
+    CallTaken(CallKey),
+    CallAnswered(CallKey),
     Announcement,
     Counters,
     Expiry,
@@ -278,6 +290,7 @@ impl Room {
             keys: 0,
             departures: Departures::default(),
             data: DataRelay::default(),
+            calls: Calls::default(),
             unannounced: BTreeSet::new(),
             counters_dirty: false,
             counters_told_at: None,
@@ -326,6 +339,8 @@ impl Room {
             Timer::Answer(participant, id) => self.judge_answer(participant, id, now),
             Timer::FeignedSilence(participant) => self.feign_silence(participant),
             Timer::MediaClosed(participant) => self.media_closed(participant, now),
+            Timer::CallTaken(call) => self.judge_call_taken(call),
+            Timer::CallAnswered(call) => self.judge_call_answered(call),
             Timer::Announcement => self.announce_gathered(),
             Timer::Counters => self.tell_counters(now),
             Timer::Expiry => self.expire(now),

@@ -25,6 +25,7 @@ pub(super) struct Scene {
     pub(super) media: Vec<MediaCommand>,
     pub(super) presence: Vec<PresenceEvent>,
     pub(super) webhooks: Vec<WebhookEvent>,
+    pub(super) answers: BTreeMap<CallKey, Result<String, CallError>>,
     pub(super) hung_up: BTreeSet<ParticipantKey>,
     pub(super) closed: bool,
     pub(super) sids: BTreeMap<ParticipantKey, String>,
@@ -70,6 +71,7 @@ impl Scene {
             media: Vec::new(),
             presence: Vec::new(),
             webhooks: Vec::new(),
+            answers: BTreeMap::new(),
             hung_up: BTreeSet::new(),
             closed: false,
             sids: BTreeMap::new(),
@@ -151,6 +153,9 @@ impl Scene {
                 Output::Webhook(event) => {
                     serde_json::to_value(&*event).expect("an operator's backend can read it");
                     self.webhooks.push(*event);
+                }
+                Output::CallAnswered { call, answer } => {
+                    assert!(self.answers.insert(call, answer).is_none(), "{call:?} was answered twice");
                 }
                 Output::Closed => self.closed = true,
             }

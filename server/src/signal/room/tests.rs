@@ -21,6 +21,7 @@ use super::scene::{Scene, add_track, grant, intent, outcome};
 use super::*;
 
 mod admin;
+mod call;
 mod data;
 mod quality;
 use crate::signal::CloseReason;

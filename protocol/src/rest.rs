@@ -222,6 +222,46 @@ pub struct Presence {
     /// A moderator has taken the right to listen away.
     pub server_deafened: bool,
     pub speaking: bool,
+    /// `null` before media has found one.
+    #[schema(required = true)]
+    pub path: Option<MediaPath>,
+}
+
+/// How a person's media reaches the server, or its relay. Never from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MediaPath {
+    pub transport: MediaTransport,
+    /// Of the person's address: 4 or 6.
+    #[schema(minimum = 4, maximum = 6)]
+    pub family: u8,
+    /// `null` before it is measured.
+    #[schema(required = true)]
+    pub rtt_ms: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MediaTransport {
+    Udp,
+    Tcp,
+    /// Through the server's TURN, to which the person's client talks by UDP.
+    RelayUdp,
+    RelayTcp,
+    RelayTls,
+}
+
+impl MediaTransport {
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::RelayUdp, Self::RelayTcp, Self::RelayTls];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::RelayUdp => "relay-udp",
+            Self::RelayTcp => "relay-tcp",
+            Self::RelayTls => "relay-tls",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -3,13 +3,14 @@
 use std::fmt::{self, Write};
 
 use axum::http::{HeaderMap, header};
+use banter_protocol::rest::MediaTransport;
 use banter_sfu::net::MediaHandle;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
 use crate::config::MetricsConfig;
-use crate::signal::Rooms;
+use crate::signal::{PresenceEntry, Rooms};
 use crate::webhook::Webhooks;
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -49,6 +50,7 @@ impl Metrics {
             "Participants in all rooms, without agents and recorders",
             rooms.participants as u64,
         );
+        self.render_paths(&mut text);
         text.family(
             "banter_signal_requests_total",
             Kind::Counter,
@@ -60,6 +62,17 @@ impl Metrics {
         self.render_media(&mut text);
         self.render_webhooks(&mut text);
         text.0
+    }
+
+    fn render_paths(&self, text: &mut Text) {
+        let inside: Vec<_> = self.rooms.presence().into_values().flatten().collect();
+        let name = "banter_channel_participants";
+        text.family(name, Kind::Gauge, "People in channels, by what their media travels by");
+        for transport in MediaTransport::ALL {
+            let is_by = |entry: &&PresenceEntry| entry.path.is_some_and(|path| path.transport == transport);
+            let count = inside.iter().filter(is_by).count();
+            text.line(name, Some(("transport", transport.as_str())), count as u64);
+        }
     }
 
     fn render_media(&self, text: &mut Text) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::data::Purpose;
-use crate::net::PeerConnection;
+use crate::net::{MediaPath, PeerConnection};
 use crate::rtp::srtp::{Inbound, Outbound};
 use crate::sdp::{LocalDescription, Negotiation};
 use crate::transport::{ChannelId, Path, Protocol, Transport};
@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) ufrags: Vec<String>,
     pub(crate) inbound: Option<Inbound>,
     pub(crate) egress: Egress,
+    /// The path as it was last told of.
+    pub(crate) told_path: Option<MediaPath>,
     /// Where the peer is by ICE's validation, oldest first.
     pub(crate) validated: VecDeque<Remote>,
     /// STUN questions of ours, oldest first.

@@ -276,6 +276,7 @@ impl Sfu {
             local,
             inbound: None,
             egress: Egress::default(),
+            told_path: None,
             validated: Default::default(),
             probes: Default::default(),
             streams: Vec::new(),

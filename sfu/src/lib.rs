@@ -7,8 +7,7 @@
 //! Where to start: [`Sfu::handle_datagram`], then down the media path: `demux` (what is it, whose is it), `transport` (ICE,
 //! DTLS), `rtp` (open), `room` (which publication), `forward` (one copy per subscriber), `rtp` (seal), [`Outbox`].
 //! `control` and `negotiate` hold the commands, `data` the data channels, `report` RTCP and the speaker list, `quality`
-//! what connections are like, `net` the
-//! driver.
+//! what connections are like, `paths` what they travel by, `net` the driver.
 
 mod config;
 mod connection;
@@ -24,6 +23,7 @@ mod key;
 mod negotiate;
 pub mod net;
 mod outbox;
+mod paths;
 mod quality;
 mod relayed;
 mod report;

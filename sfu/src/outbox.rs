@@ -168,7 +168,7 @@ impl Departures {
         match path.protocol {
             Protocol::Udp => self.datagrams.commit(path.remote, Some(path.local.ip()), len),
             Protocol::Tcp => self.frames.push(path, self.datagrams.begun(len)),
-            Protocol::Relayed => self.relayed.push(path, self.datagrams.begun(len)),
+            Protocol::Relayed(_) => self.relayed.push(path, self.datagrams.begun(len)),
         }
     }
 
@@ -176,7 +176,7 @@ impl Departures {
         match path.protocol {
             Protocol::Udp => self.datagrams.push(path.remote, Some(path.local.ip()), payload),
             Protocol::Tcp => self.frames.push(path, payload),
-            Protocol::Relayed => self.relayed.push(path, payload),
+            Protocol::Relayed(_) => self.relayed.push(path, payload),
         }
     }
 }

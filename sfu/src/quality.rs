@@ -78,13 +78,16 @@ impl Sfu {
         }
     }
 
-    /// Tells whose quality has changed.
+    /// Tells whose quality has changed, and whose path.
     pub(crate) fn judge_quality(&mut self, key: RoomKey, now: Instant) {
         let Some(room) = self.rooms.get_mut(&key) else { return };
         room.rating = false;
         let members = room.participants.clone();
         let mut changes = Vec::new();
         for &index in &members {
+            for connection in self.participants[index].connections() {
+                self.review_path(connection);
+            }
             let worst = self.worst_score(index);
             let participant = &mut self.participants[index];
             let is_connected = self.connections[participant.publisher].is_connected()

@@ -108,9 +108,9 @@ impl Sfu {
         self.handle_arrival(Path::tcp(local, remote), bytes, now);
     }
 
-    /// Takes what a TURN client has sent from its relayed address, `remote`, to `local`. Its bytes are decrypted in place.
-    pub fn handle_relayed(&mut self, local: SocketAddr, remote: SocketAddr, bytes: &mut [u8], now: Instant) {
-        self.handle_arrival(Path::relayed(local, remote), bytes, now);
+    /// Takes what a TURN client has sent from its relayed address. Its bytes are decrypted in place.
+    pub(crate) fn handle_relayed(&mut self, path: Path, bytes: &mut [u8], now: Instant) {
+        self.handle_arrival(path, bytes, now);
     }
 
     /// A stream has ended: nobody is reached by it any more.
@@ -320,6 +320,10 @@ impl Sfu {
         debug!(connection = index, protocol = ?path.protocol, local = %path.local, remote = %path.remote, "path nominated");
         self.connections[index].egress.path = Some(path);
         self.route(index, path.into());
+        // Later changes wait for the next review, so that a client cannot make many.
+        if self.connections[index].told_path.is_none() {
+            self.review_path(index);
+        }
     }
 
     /// Takes datagrams from an address for those of this connection.

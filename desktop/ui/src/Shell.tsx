@@ -14,6 +14,7 @@ import { useChannels, useLiveChannels, useStreamState } from "./features/channel
 import { InviteDialog } from "./features/invites/InviteDialog";
 import { ModerationDialog } from "./features/moderation/ModerationDialog";
 import { moderates } from "./features/moderation/ranks";
+import { pathIn } from "./features/people/path";
 import { SettingsDialog } from "./features/settings/SettingsDialog";
 import { Logo } from "./features/sign-in/Logo";
 import { useSignOut } from "./features/sign-in/useSession";
@@ -29,7 +30,8 @@ export function Shell({ me }: { me: User }) {
   const signOut = useSignOut();
   const [dialog, setDialog] = useState<"invite" | "moderation" | "settings" | null>(null);
   const close = () => setDialog(null);
-  const channelName = channels.find((channel) => channel.id === callChannel(voice.call))?.name;
+  const channel = channels.find((channel) => channel.id === callChannel(voice.call));
+  const channelName = channel?.name;
   useLiveChannels();
   // A call without its switches on screen must not go on.
   useEffect(() => () => client.leave(), [client]);
@@ -72,6 +74,7 @@ export function Shell({ me }: { me: User }) {
         <CallStrip
           call={voice.call}
           channelName={channelName}
+          path={pathIn(channel, me.id)}
           onLeave={() => client.leave()}
           onRetry={(channelId) => client.join(channelId)}
         />

@@ -73,7 +73,8 @@ fn presence(entry: PresenceEntry) -> Presence {
         server_muted,
         server_deafened,
         speaking,
+        path,
     } = entry;
     let (user_id, joined_at) = (UserId::new(user_id), UnixMillis(joined_at_ms));
-    Presence { user_id, name, joined_at, muted, deafened, server_muted, server_deafened, speaking }
+    Presence { user_id, name, joined_at, muted, deafened, server_muted, server_deafened, speaking, path }
 }

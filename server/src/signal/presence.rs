@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+use banter_protocol::rest::MediaPath;
 use tokio::sync::mpsc;
 
 /// One person inside a channel.
@@ -22,6 +23,8 @@ pub struct PresenceEntry {
     /// A moderator has taken the right to listen away.
     pub server_deafened: bool,
     pub speaking: bool,
+    /// `None` before media has found one.
+    pub path: Option<MediaPath>,
 }
 
 /// A change in a channel, in the order in which it happened.
@@ -141,6 +144,7 @@ mod tests {
             server_muted: false,
             server_deafened: false,
             speaking: false,
+            path: None,
         }
     }
 }

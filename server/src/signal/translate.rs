@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use banter_protocol::rest::{MediaPath, MediaTransport};
 use banter_protocol::sid::{AudioSource, TrackSid};
 use banter_protocol::token::{Source, VideoGrant};
-use banter_sfu::net::{ConnectionMode, ConnectionQuality, PeerConnection, TrackFormat};
+use banter_sfu::net::{self, ConnectionMode, ConnectionQuality, PathKind, PeerConnection, TrackFormat};
+use banter_sfu::turn::stun::Family;
 use banter_sfu::{Mid, ParticipantKey, TrackKey};
 use livekit_protocol::client_info::Capability;
 use livekit_protocol::participant_info::{Kind, KindDetail};
@@ -182,6 +184,23 @@ pub(super) fn connection_quality(quality: ConnectionQuality) -> livekit_protocol
         ConnectionQuality::Good => livekit_protocol::ConnectionQuality::Good,
         ConnectionQuality::Poor => livekit_protocol::ConnectionQuality::Poor,
         ConnectionQuality::Lost => livekit_protocol::ConnectionQuality::Lost,
+    }
+}
+
+pub(super) fn media_path(path: net::MediaPath) -> MediaPath {
+    MediaPath {
+        transport: match path.kind {
+            PathKind::Udp => MediaTransport::Udp,
+            PathKind::Tcp => MediaTransport::Tcp,
+            PathKind::RelayedUdp => MediaTransport::RelayUdp,
+            PathKind::RelayedTcp => MediaTransport::RelayTcp,
+            PathKind::RelayedTls => MediaTransport::RelayTls,
+        },
+        family: match path.family {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        },
+        rtt_ms: path.round_trip.map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX)),
     }
 }
 

@@ -112,7 +112,17 @@ async fn people_are_seen_coming_and_going() {
     let participant = &joined["participant"];
     assert_eq!(
         crate::server::members(participant),
-        ["deafened", "joined_at", "muted", "name", "server_deafened", "server_muted", "speaking", "user_id"]
+        [
+            "deafened",
+            "joined_at",
+            "muted",
+            "name",
+            "path",
+            "server_deafened",
+            "server_muted",
+            "speaking",
+            "user_id"
+        ]
     );
     assert_eq!(participant["user_id"], bob.id().await);
 

@@ -114,7 +114,8 @@ async fn who_is_inside_is_seen_with_their_state() {
     assert!(joined_at.as_i64().is_some_and(|at| at > 1_600_000_000_000));
     let expected = json!([{
         "user_id": bob.id().await, "name": "bob", "joined_at": joined_at,
-        "muted": true, "deafened": false, "server_muted": false, "server_deafened": false, "speaking": false
+        "muted": true, "deafened": false, "server_muted": false, "server_deafened": false, "speaking": false,
+        "path": null
     }]);
     assert_eq!(Value::Array(people), expected);
 }

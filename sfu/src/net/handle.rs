@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -12,6 +13,7 @@ use super::gauges::{Gauges, MediaCounters};
 use super::streams::Accepted;
 use crate::framing::Framing;
 use crate::outbox::Frames;
+use crate::turn::stun::Family;
 use crate::{Mid, ParticipantKey, RoomKey, TrackKey};
 
 /// How a participant's media travels: LiveKit's `/rtc/v1` (one connection, the client offers) or `/rtc` (two, we offer
@@ -128,6 +130,28 @@ pub enum Reach {
     Lost,
 }
 
+/// What media of a participant travels by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PathKind {
+    Udp,
+    /// A stream of the client's (RFC 6544).
+    Tcp,
+    /// Through our TURN server, to which the client talks by UDP.
+    RelayedUdp,
+    RelayedTcp,
+    RelayedTls,
+}
+
+/// The path of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaPath {
+    pub kind: PathKind,
+    /// Of the client's own address, also where that is relayed.
+    pub family: Family,
+    /// `None` before it is known.
+    pub round_trip: Option<Duration>,
+}
+
 /// What a participant's connection is like, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConnectionQuality {
@@ -176,6 +200,9 @@ pub enum Event {
     Failed { participant: ParticipantKey, connection: PeerConnection, reason: FailReason },
     /// The peer of a connection is no longer heard, or is heard again. Nothing is said of one that is reached at first.
     Reach { participant: ParticipantKey, connection: PeerConnection, reach: Reach },
+    /// A connection's path was found, has changed, or is much longer or shorter than was said; a change at most every few
+    /// seconds. A path that is lost is [`Event::Reach`].
+    Path { participant: ParticipantKey, connection: PeerConnection, path: MediaPath },
     /// Dual mode: send this to the client; its answer comes back by [`MediaHandle::answer`].
     SubscriberOffer { participant: ParticipantKey, sdp: String, sending: Vec<(Mid, TrackKey)> },
     /// Single mode: ask the client for this many more receiving sections; 0 asks only for a new offer.

@@ -14,8 +14,8 @@ pub use batch::{MediaSocket, ReceiveBatch, Received, SocketCounters};
 pub use gauges::MediaCounters;
 pub use handle::{
     Command, ConnectionMode, ConnectionQuality, DataKind, Event, FailReason, JoinError, JoinSpec,
-    MediaHandle, NegotiationError, OfferOutcome, PeerConnection, Permissions, Quality, Reach, RoomHandle,
-    Speaker, TrackFormat, TrackSpec,
+    MediaHandle, MediaPath, NegotiationError, OfferOutcome, PathKind, PeerConnection, Permissions, Quality,
+    Reach, RoomHandle, Speaker, TrackFormat, TrackSpec,
 };
 pub use start::{Media, MediaConfig, RelayConfig, StartError, start};
 pub use streams::{Accepted, StreamCounters};

@@ -124,7 +124,7 @@ impl Relay {
                 send(client, reply, turn_port, [media, &mut self.outbox], streams, now);
             }
             Outcome::Relay { from, to, payload } => {
-                let path = Path::relayed(to, from);
+                let path = Path::relayed(to, from, client.carrier());
                 let owner = self.neighbours.ports.iter().position(|&port| port == to.port())?;
                 if owner == self.number {
                     return Some(Passed { path, datagram: &mut message[payload] });

@@ -285,7 +285,7 @@ impl Worker {
             }
             Command::FromClients { mut datagrams } => {
                 for (path, datagram) in datagrams.iter_mut() {
-                    sfu.handle_relayed(path.local, path.remote, datagram, now);
+                    sfu.handle_relayed(path, datagram, now);
                 }
             }
             Command::ToClients { datagrams } => {
@@ -378,6 +378,6 @@ fn take_turn(
 ) {
     let passed = relay.handle(client, message, sfu.outbox(), streams, now);
     if let Some(Passed { path, datagram }) = passed {
-        sfu.handle_relayed(path.local, path.remote, datagram, now);
+        sfu.handle_relayed(path, datagram, now);
     }
 }

@@ -12,8 +12,8 @@ use rand::rngs::StdRng;
 use super::peer::{Peer, track_label};
 use super::{Datagram, Hearing, Net, Node, World};
 use crate::net::{
-    ConnectionMode, ConnectionQuality, DataKind, Event, FailReason, JoinSpec, PeerConnection, Permissions,
-    Quality, Reach, TrackSpec,
+    ConnectionMode, ConnectionQuality, DataKind, Event, FailReason, JoinSpec, MediaPath, PeerConnection,
+    Permissions, Quality, Reach, TrackSpec,
 };
 use crate::transport::Identity;
 use crate::{Config, Counters, ParticipantKey, RoomKey, Sfu, TrackKey};
@@ -38,6 +38,7 @@ pub struct Meeting {
     /// Who is speaking, as the speaker lists have it.
     speaking: BTreeMap<ParticipantKey, f32>,
     qualities: Vec<Quality>,
+    paths: Vec<(ParticipantKey, PeerConnection, MediaPath)>,
 }
 
 #[derive(Debug)]
@@ -92,6 +93,7 @@ impl Meeting {
             subscribed: Vec::new(),
             speaking: BTreeMap::new(),
             qualities: Vec::new(),
+            paths: Vec::new(),
         }
     }
 
@@ -359,6 +361,12 @@ impl Meeting {
         of.map(|change| change.quality).collect()
     }
 
+    /// What the SFU has said of the path of a participant's connection, oldest first.
+    pub fn paths(&self, participant: ParticipantKey, connection: PeerConnection) -> Vec<MediaPath> {
+        let of = self.paths.iter().filter(|(who, which, _)| (*who, *which) == (participant, connection));
+        of.map(|&(_, _, path)| path).collect()
+    }
+
     /// Whether the speaker list has this participant as active.
     pub fn is_speaking(&self, participant: ParticipantKey) -> bool {
         self.speaking.contains_key(&participant)
@@ -421,6 +429,9 @@ impl Meeting {
                         self.speaking.remove(&speaker.participant);
                     }
                 }
+            }
+            Event::Path { participant, connection, path } => {
+                self.paths.push((participant, connection, path));
             }
             Event::Quality { changes, .. } => self.qualities.extend(changes),
             Event::Data { participant, kind, message } => self.relay(participant, kind, &message),

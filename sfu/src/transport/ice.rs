@@ -12,6 +12,8 @@ use rand::CryptoRng;
 
 use super::Transmit;
 use crate::relayed;
+use crate::turn::stun::Family;
+use crate::turn::{self, Carrier};
 
 /// Between two checks that confirm a path. Also the consent interval (RFC 7675 asks for at most 5 s).
 const KEEPALIVE: Duration = Duration::from_secs(2);
@@ -90,7 +92,7 @@ pub enum Protocol {
     /// A stream that the peer has opened (RFC 6544), each datagram in a frame (RFC 4571).
     Tcp,
     /// Through our own TURN server: the remote address is a relayed one.
-    Relayed,
+    Relayed(Carrier),
 }
 
 /// Two ends that datagrams travel between.
@@ -106,8 +108,9 @@ impl Path {
         Self { protocol: Protocol::Udp, local, remote }
     }
 
-    pub fn relayed(local: SocketAddr, remote: SocketAddr) -> Self {
-        Self { protocol: Protocol::Relayed, local, remote }
+    /// `by` is how the TURN client reaches the server that has given `remote` out.
+    pub fn relayed(local: SocketAddr, remote: SocketAddr, by: Carrier) -> Self {
+        Self { protocol: Protocol::Relayed(by), local, remote }
     }
 
     /// `local` is where the stream was accepted, which need not be an address that anybody was told.
@@ -163,6 +166,8 @@ pub(super) struct IceSession {
     /// Where authenticated STUN came from since the last restart.
     paths: Vec<KnownPath>,
     destination: Option<Path>,
+    /// What the agent itself has nominated last.
+    agents_choice: Option<Path>,
     /// The path that the peer wants by its latest check.
     wanted: Option<Path>,
     liveness: Liveness,
@@ -220,6 +225,7 @@ impl IceSession {
             candidates_taken: 0,
             paths: Vec::new(),
             destination: None,
+            agents_choice: None,
             wanted: None,
             liveness: Liveness::New,
             heard: now,
@@ -233,6 +239,13 @@ impl IceSession {
 
     pub(super) fn destination(&self) -> Option<Path> {
         self.destination
+    }
+
+    /// From the latest check on the path in use that was answered.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        // The agent measures only what it has chosen.
+        let measured = self.destination.is_some() && self.destination == self.agents_choice;
+        measured.then(|| self.agent.nominated_pair_rtt()).flatten()
     }
 
     pub(super) fn is_validated(&self, path: Path) -> bool {
@@ -347,7 +360,7 @@ impl IceSession {
 
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.agent.poll_transmit()?;
-        let path = from_agent(transmit.proto, transmit.source, transmit.destination);
+        let path = self.path_of(transmit.proto, transmit.source, transmit.destination);
         Some(Transmit { path, bytes: transmit.contents.into() })
     }
 
@@ -371,7 +384,7 @@ impl IceSession {
     /// named to clients, becomes known when something has come in by it.
     fn is_local(&mut self, path: Path) -> bool {
         let addresses = match path.protocol {
-            Protocol::Udp | Protocol::Relayed => &mut self.local.udp,
+            Protocol::Udp | Protocol::Relayed(_) => &mut self.local.udp,
             Protocol::Tcp => &mut self.local.tcp,
         };
         if addresses.contains(&path.local) {
@@ -388,6 +401,28 @@ impl IceSession {
             }
             Err(_) => false,
         }
+    }
+
+    /// A pair of the agent's as a path.
+    fn path_of(&self, protocol: is::Protocol, local: SocketAddr, remote: SocketAddr) -> Path {
+        match protocol {
+            is::Protocol::Udp if relayed::is_relayed(remote.ip()) => self.relayed_path(local, remote),
+            is::Protocol::Udp => Path::udp(local, remote),
+            // The agent has no candidates of other kinds.
+            is::Protocol::Tcp | is::Protocol::SslTcp | is::Protocol::Tls => Path::tcp(local, remote),
+        }
+    }
+
+    /// By what a relayed address is reached is known once something has come from it. Before, it does not matter: questions go
+    /// to whoever has the address.
+    fn relayed_path(&self, local: SocketAddr, remote: SocketAddr) -> Path {
+        let unheard = Carrier { transport: turn::Transport::Udp, family: Family::of(remote) };
+        let is_it = |known: &&KnownPath| {
+            let Path { protocol, local: known_local, remote: known_remote } = known.path;
+            matches!(protocol, Protocol::Relayed(_)) && (known_local, known_remote) == (local, remote)
+        };
+        let known = self.paths.iter().filter(is_it).max_by_key(|known| known.heard);
+        known.map_or(Path::relayed(local, remote, unheard), |known| known.path)
     }
 
     fn note_heard(&mut self, path: Path, now: Instant) {
@@ -408,7 +443,8 @@ impl IceSession {
     fn take_agent_events(&mut self, now: Instant) {
         while let Some(event) = self.agent.poll_event() {
             if let IceAgentEvent::NominatedSend { proto, source, destination } = event {
-                let path = from_agent(proto, source, destination);
+                let path = self.path_of(proto, source, destination);
+                self.agents_choice = Some(path);
                 // The agent goes by priority and holds on to a pair for as long as it may still answer.
                 if self.destination.is_none() || !self.is_stale(path, now) {
                     self.nominate(path);
@@ -470,17 +506,8 @@ impl IceSession {
 fn to_agent_protocol(protocol: Protocol) -> is::Protocol {
     match protocol {
         // A relayed address is one of UDP like any other, to both agents.
-        Protocol::Udp | Protocol::Relayed => is::Protocol::Udp,
+        Protocol::Udp | Protocol::Relayed(_) => is::Protocol::Udp,
         Protocol::Tcp => is::Protocol::Tcp,
-    }
-}
-
-fn from_agent(protocol: is::Protocol, local: SocketAddr, remote: SocketAddr) -> Path {
-    match protocol {
-        is::Protocol::Udp if relayed::is_relayed(remote.ip()) => Path::relayed(local, remote),
-        is::Protocol::Udp => Path::udp(local, remote),
-        // The agent has no candidates of other kinds.
-        is::Protocol::Tcp | is::Protocol::SslTcp | is::Protocol::Tls => Path::tcp(local, remote),
     }
 }
 

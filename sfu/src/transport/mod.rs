@@ -170,6 +170,11 @@ impl Transport {
         self.ice.destination()
     }
 
+    /// How long a question on that path and its answer took, last time.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.ice.round_trip()
+    }
+
     /// Takes what the peer's description says. To be called with every description: new ICE credentials belong to a
     /// restart, and other fingerprints than those that the peer has been authenticated by fail the transport.
     pub fn set_remote(&mut self, remote: RemoteParameters, now: Instant) {

@@ -44,7 +44,7 @@ pub use peers::PeerFilter;
 pub use relay::{MAX_PAYLOAD_LEN, MAX_PREFIX_LEN, MAX_SUFFIX_LEN, Wrapping};
 pub use server::Server;
 
-use stun::{AttributeType, HEADER_LEN, MAGIC_COOKIE};
+use stun::{AttributeType, Family, HEADER_LEN, MAGIC_COOKIE};
 
 /// How a client reaches the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +71,19 @@ pub struct Client {
     /// The address of ours at which its messages arrive, and from which it is answered.
     pub local: SocketAddr,
     pub remote: SocketAddr,
+}
+
+impl Client {
+    pub fn carrier(&self) -> Carrier {
+        Carrier { transport: self.transport, family: Family::of(self.remote) }
+    }
+}
+
+/// What a client's messages travel by, whatever the family of its relayed address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Carrier {
+    pub transport: Transport,
+    pub family: Family,
 }
 
 /// What becomes of a message.

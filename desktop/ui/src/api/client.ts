@@ -5,6 +5,7 @@ import type { components, paths } from "./schema";
 export type User = components["schemas"]["User"];
 export type Channel = components["schemas"]["Channel"];
 export type ChannelWithParticipants = components["schemas"]["ChannelWithParticipants"];
+export type MediaPath = components["schemas"]["MediaPath"];
 export type Presence = components["schemas"]["Presence"];
 export type CreateChannel = components["schemas"]["CreateChannel"];
 export type CreatedInvite = components["schemas"]["CreatedInvite"];

@@ -626,6 +626,20 @@ export interface components {
             password: string;
             username: string;
         };
+        /** @description How a person's media reaches the server, or its relay. Never from where. */
+        MediaPath: {
+            /**
+             * Format: int32
+             * @description Of the person's address: 4 or 6.
+             */
+            family: number;
+            /**
+             * Format: int32
+             * @description `null` before it is measured.
+             */
+            rtt_ms: number | null;
+            transport: components["schemas"]["MediaTransport"];
+        };
         /** @description What the media workers have done since the start. */
         MediaStatus: {
             /** @description Packets by their fate: `due` is always the sum of `forwarded`, `late` and `unsendable`. */
@@ -642,6 +656,8 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /** @enum {string} */
+        MediaTransport: "udp" | "tcp" | "relay-udp" | "relay-tcp" | "relay-tls";
         /** @description A member as those see them who keep order. */
         Member: components["schemas"]["User"] & {
             /** @description May not listen, until a moderator lifts it. */
@@ -677,6 +693,7 @@ export interface components {
             /** @description No microphone is open: none is published, or all are muted. */
             muted: boolean;
             name: string;
+            path: components["schemas"]["MediaPath"] | null;
             /** @description A moderator has taken the right to listen away. */
             server_deafened: boolean;
             /** @description A moderator has taken the right to speak away. */

@@ -102,6 +102,7 @@ impl Room {
             offers: 0,
             unanswered: None,
             quality: None,
+            path: None,
             last_sequence: 0,
             presence,
         };

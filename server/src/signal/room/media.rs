@@ -18,6 +18,7 @@ impl Room {
             Event::Reach { participant, connection, reach } => {
                 self.reach_changed(participant, connection, reach, now);
             }
+            Event::Path { participant, connection, path } => self.path_told(participant, connection, path),
             Event::SubscriberOffer { participant, sdp, sending } => {
                 self.subscriber_offer(participant, sdp, &sending, now);
             }

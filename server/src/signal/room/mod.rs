@@ -16,6 +16,7 @@ mod listeners;
 mod media;
 mod members;
 mod participant;
+mod path;
 mod place;
 mod publication;
 mod publish;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
+use banter_protocol::rest::MediaPath;
 use banter_protocol::sid::ParticipantSid;
 use banter_protocol::token::{Claims, VideoGrant};
 use banter_sfu::TrackKey;
@@ -61,6 +62,8 @@ pub(super) struct Participant {
     pub(super) unanswered: Option<u32>,
     /// What its connection was last said to be like, with the score.
     pub(super) quality: Option<(ConnectionQuality, f32)>,
+    /// What the media on its primary connection travels by, as last told.
+    pub(super) path: Option<MediaPath>,
     /// Number of its latest reliable data packet.
     pub(super) last_sequence: u32,
     /// What the channel's presence last said of this participant.
@@ -174,6 +177,7 @@ impl Participant {
             server_muted: self.claims.banter_channel && !self.grant.may_publish(),
             server_deafened: self.claims.banter_channel && !self.grant.may_subscribe(),
             speaking,
+            path: self.path,
         }
     }
 }

@@ -27,6 +27,7 @@ mod quality;
 use crate::signal::CloseReason;
 use crate::signal::presence::PresenceEntry;
 
+mod path;
 mod place;
 mod reach;
 mod resume;

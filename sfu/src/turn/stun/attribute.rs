@@ -73,7 +73,7 @@ impl ErrorCode {
 }
 
 /// The family of an address (RFC 8489 §14.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     V4,
     V6,

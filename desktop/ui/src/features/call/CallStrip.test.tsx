@@ -2,6 +2,7 @@ import { render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { Tooltip } from "radix-ui";
 import { expect, test, vi } from "vitest";
+import type { MediaPath } from "../../api/client";
 import type { CallState } from "../../voice/client";
 import { CallStrip } from "./CallStrip";
 
@@ -38,11 +39,23 @@ test.each([
   expect(strip.textContent).not.toBe("");
 });
 
-function show(call: CallState) {
+test("a call says by what it goes, and how long that takes, once it is known", () => {
+  show({ state: "connected", channelId: "c1" }, { transport: "tcp", family: 4, rtt_ms: null });
+  expect(screen.getByText("Voice connected")).toBeTruthy();
+  expect(screen.getByTestId("call-path").textContent).toBe("TCP");
+});
+
+test("a relayed call says so", () => {
+  show({ state: "connected", channelId: "c1" }, { transport: "relay-tls", family: 6, rtt_ms: 48 });
+  expect(screen.getByText("Relayed")).toBeTruthy();
+  expect(screen.getByTestId("call-path").textContent).toBe("over TLS · 48 ms");
+});
+
+function show(call: CallState, path: MediaPath | null = null) {
   const handlers = { onLeave: vi.fn(), onRetry: vi.fn() };
   render(
     <Tooltip.Provider>
-      <CallStrip call={call} channelName="Lobby" {...handlers} />
+      <CallStrip call={call} channelName="Lobby" path={path} {...handlers} />
     </Tooltip.Provider>,
   );
   return handlers;

@@ -1,6 +1,7 @@
 import { PhoneOff, Radio, TriangleAlert, X } from "lucide-react";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
+import type { MediaPath } from "../../api/client";
 import type { ProblemCode } from "../../api/problem";
 import { Button } from "../../components/Button";
 import { classes } from "../../components/classes";
@@ -8,6 +9,7 @@ import { IconButton } from "../../components/IconButton";
 import { Spinner } from "../../components/Spinner";
 import { never } from "../../never";
 import type { CallState } from "../../voice/client";
+import { isRelayed } from "../people/path";
 import { ProblemNotice } from "../problem/ProblemNotice";
 import { useSecondsSince } from "./useSecondsSince";
 
@@ -15,6 +17,8 @@ export type CallStripProps = {
   call: CallState;
   /** Name of the channel that the call is about. */
   channelName: string | undefined;
+  /** What one's own sound travels by, once the server has told. */
+  path: MediaPath | null;
   onLeave: () => void;
   onRetry: (channelId: string) => void;
 };
@@ -36,7 +40,7 @@ export function CallStrip(props: CallStripProps) {
   );
 }
 
-function State({ call, channelName, onLeave, onRetry }: CallStripProps) {
+function State({ call, channelName, path, onLeave, onRetry }: CallStripProps) {
   const { t } = useTranslation();
   switch (call.state) {
     case "idle":
@@ -54,8 +58,8 @@ function State({ call, channelName, onLeave, onRetry }: CallStripProps) {
       return (
         <Line
           icon={<Radio aria-hidden className="size-4.5 text-speech" />}
-          title={t("call.connected")}
-          below={channelName}
+          title={t(path && isRelayed(path) ? "call.relayed" : "call.connected")}
+          below={<Whereabouts channelName={channelName} path={path} />}
           onLeave={onLeave}
         />
       );
@@ -89,6 +93,24 @@ function State({ call, channelName, onLeave, onRetry }: CallStripProps) {
   }
 }
 
+type WhereaboutsProps = { channelName: string | undefined; path: MediaPath | null };
+
+function Whereabouts({ channelName, path }: WhereaboutsProps) {
+  const { t } = useTranslation();
+  return (
+    <span className="flex gap-1.5">
+      <span className="truncate">{channelName}</span>
+      {path && (
+        // Nobody wants to hear each new measurement.
+        <span aria-hidden className="shrink-0 tabular-nums" data-testid="call-path" data-transport={path.transport}>
+          {t(`path.${path.transport}`)}
+          {path.rtt_ms !== null && ` · ${t("path.roundTrip", { milliseconds: path.rtt_ms })}`}
+        </span>
+      )}
+    </span>
+  );
+}
+
 type ReconnectingProps = { since: number; channelName: string | undefined; onLeave: () => void };
 
 function Reconnecting({ since, channelName, onLeave }: ReconnectingProps) {
@@ -112,7 +134,7 @@ function Reconnecting({ since, channelName, onLeave }: ReconnectingProps) {
   );
 }
 
-type LineProps = { icon: ReactNode; title: ReactNode; below: string | undefined; onLeave: () => void; over?: boolean };
+type LineProps = { icon: ReactNode; title: ReactNode; below: ReactNode; onLeave: () => void; over?: boolean };
 
 /** `over`: there is nothing left to leave, only a message to put away. */
 function Line({ icon, title, below, onLeave, over = false }: LineProps) {

@@ -30,6 +30,7 @@ const lobby: ChannelWithParticipants = {
       server_muted: false,
       server_deafened: false,
       speaking: false,
+      path: { transport: "relay-tls", family: 4, rtt_ms: 48 },
     },
   ],
 };
@@ -38,6 +39,7 @@ test("shows who is inside before one joins, with their state", () => {
   show(owner);
   const ben = within(screen.getByRole("list", { name: "People in Lobby" })).getByTestId("person-u2");
   expect(ben.dataset.muted).toBe("true");
+  expect(within(ben).getByText("Ben").title).toBe("Relayed over TLS · 48 ms");
   expect(within(ben).getByRole("img", { name: "muted" })).toBeTruthy();
 });
 

@@ -75,6 +75,7 @@ function person(id: string): Presence {
     server_muted: false,
     server_deafened: false,
     speaking: false,
+    path: null,
   };
 }
 

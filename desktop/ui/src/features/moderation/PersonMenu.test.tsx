@@ -19,6 +19,7 @@ const ben: PersonState = {
   speaking: false,
   serverMuted: false,
   serverDeafened: false,
+  path: null,
 };
 
 beforeEach(() => {
@@ -181,7 +182,8 @@ function show(role: User["role"], person: PersonState) {
 
 function channel(id: string, name: string, inside: string[] = [], max_participants = 50): ChannelWithParticipants {
   const rest = { description: null, position: 0, created_by: "u1", created_at: 0 };
-  const state = { muted: false, deafened: false, server_muted: false, server_deafened: false, speaking: false };
+  const decided = { server_muted: false, server_deafened: false };
+  const state = { muted: false, deafened: false, speaking: false, path: null, ...decided };
   const participants = inside.map((user_id) => ({ user_id, name: user_id, joined_at: 0, ...state }));
   return { id, name, max_participants, participants, ...rest };
 }

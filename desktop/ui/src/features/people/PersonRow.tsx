@@ -1,10 +1,12 @@
+import type { TFunction } from "i18next";
 import { HeadphoneOff, MicOff } from "lucide-react";
 import { memo, type ReactElement } from "react";
 import { useTranslation } from "react-i18next";
-import type { User } from "../../api/client";
+import type { MediaPath, User } from "../../api/client";
 import { classes } from "../../components/classes";
 import { PersonMenu } from "../moderation/PersonMenu";
 import { Avatar } from "./Avatar";
+import { isRelayed } from "./path";
 
 /** What the list and the call both know about somebody inside a channel. */
 export type PersonState = {
@@ -16,6 +18,8 @@ export type PersonState = {
   /** A moderator has taken the right to speak, or to listen, away. */
   serverMuted: boolean;
   serverDeafened: boolean;
+  /** What the person's sound travels by. */
+  path: MediaPath | null;
 };
 
 export type PersonRowProps = { person: PersonState; me: User };
@@ -43,7 +47,10 @@ export const PersonRow = memo(function PersonRow({ person, me }: PersonRowProps)
           speaking={person.speaking}
           className="size-5.5 text-[0.72rem]"
         />
-        <span className={classes("min-w-0 flex-1 truncate", person.speaking ? "text-ink" : "text-soft")}>
+        <span
+          title={person.path ? pathTitle(person.path, t) : undefined}
+          className={classes("min-w-0 flex-1 truncate", person.speaking ? "text-ink" : "text-soft")}
+        >
           {person.name}
           {own && <span className="ml-1.5 text-xs text-soft">({t("people.you")})</span>}
         </span>
@@ -53,6 +60,12 @@ export const PersonRow = memo(function PersonRow({ person, me }: PersonRowProps)
     </li>
   );
 }, samePerson);
+
+function pathTitle(path: MediaPath, t: TFunction): string {
+  const transport = t(`path.${path.transport}`);
+  const title = t(isRelayed(path) ? "path.ofPersonRelayed" : "path.ofPerson", { transport });
+  return path.rtt_ms === null ? title : `${title} · ${t("path.roundTrip", { milliseconds: path.rtt_ms })}`;
+}
 
 /** Deafened people are muted too, and what a moderator decided outweighs what they chose: the strongest mark is enough. */
 export function PersonMarks({ person }: { person: PersonState }) {
@@ -89,6 +102,8 @@ function samePerson(a: PersonRowProps, b: PersonRowProps): boolean {
     a.person.deafened === b.person.deafened &&
     a.person.serverMuted === b.person.serverMuted &&
     a.person.serverDeafened === b.person.serverDeafened &&
+    a.person.path?.transport === b.person.path?.transport &&
+    a.person.path?.rtt_ms === b.person.path?.rtt_ms &&
     a.person.speaking === b.person.speaking
   );
 }

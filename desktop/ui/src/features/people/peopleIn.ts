@@ -4,19 +4,23 @@ import type { PersonState } from "./PersonRow";
 
 /**
  * Who is inside a channel. In one's own call the media connection knows best: it hears people before the server's
- * event arrives. Of all other channels, the event stream tells; and of what moderators decided, everywhere.
+ * event arrives. Of all other channels, the event stream tells; and everywhere of what only the server knows.
  */
 export function peopleIn(channel: ChannelWithParticipants, voice: VoiceSnapshot): PersonState[] {
   if (callChannel(voice.call) === channel.id && voice.people.size > 0) {
     const known = new Map(channel.participants.map((person) => [person.user_id, person]));
-    return [...voice.people.values()].map((person) => ({ ...person, ...decided(known.get(person.userId)) }));
+    return [...voice.people.values()].map((person) => ({ ...person, ...onlyTold(known.get(person.userId)) }));
   }
   return channel.participants.map((person) => {
     const { user_id: userId, name, muted, deafened, speaking } = person;
-    return { userId, name, muted, deafened, speaking, ...decided(person) };
+    return { userId, name, muted, deafened, speaking, ...onlyTold(person) };
   });
 }
 
-function decided(person: Presence | undefined): Pick<PersonState, "serverMuted" | "serverDeafened"> {
-  return { serverMuted: person?.server_muted ?? false, serverDeafened: person?.server_deafened ?? false };
+function onlyTold(person: Presence | undefined): Pick<PersonState, "serverMuted" | "serverDeafened" | "path"> {
+  return {
+    serverMuted: person?.server_muted ?? false,
+    serverDeafened: person?.server_deafened ?? false,
+    path: person?.path ?? null,
+  };
 }

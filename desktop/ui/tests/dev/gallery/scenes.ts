@@ -1,4 +1,4 @@
-import type { ChannelWithParticipants, Presence, User } from "../../../src/api/client";
+import type { ChannelWithParticipants, MediaPath, Presence, User } from "../../../src/api/client";
 import type { Problem, ProblemCode } from "../../../src/api/problem";
 import type { components } from "../../../src/api/schema";
 import type { CallPerson, VoiceSnapshot } from "../../../src/voice/client";
@@ -154,7 +154,8 @@ function channel(
 function presence(index: number): Presence {
   const { userId, ...person } = callPerson(index);
   const [server_muted, server_deafened] = [index === 1, index === 5];
-  return { user_id: userId, joined_at: index, server_muted, server_deafened, ...person };
+  const path: MediaPath = { transport: index === 4 ? "relay-tls" : "udp", family: 4, rtt_ms: 18 + 9 * index };
+  return { user_id: userId, joined_at: index, server_muted, server_deafened, path, ...person };
 }
 
 function inCall(indices: number[]): Map<string, CallPerson> {

@@ -248,7 +248,8 @@ async def test_rpc_from_the_server(hall: Hall, kind: Kind):
 
     assert await call("echo") == (200, {"payload": "ping"})
     status, error = await call("refuse")
-    assert (status, error["code"], error["msg"]) == (500, "internal", "RpcError 101: refused: because")
+    assert (status, error["code"]) == (500, "internal")
+    assert error["msg"].endswith("RpcError 101: refused: because")
     status, error = await call("nothing")
     assert (status, error["code"]) == (400, "invalid_argument")
     status, _ = await call("echo", to="nobody")

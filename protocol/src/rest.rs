@@ -48,8 +48,10 @@ macro_rules! without_secrets_in_debug {
         }
     )*};
 }
+mod connection_test;
 mod moderation;
 
+pub use connection_test::{ConnectionTest, PathTest, TestPath, UnknownPath};
 pub use moderation::{
     AuditAction, AuditChannel, AuditDetails, AuditEntry, AuditPage, Ban, BanId, CreateBan, ExcludedEvent,
     Member, MoveRequest, ReasonRequest, UnknownAction, UpdateVoice,
@@ -468,5 +470,6 @@ without_secrets_in_debug!(
     LoginRequest,
     PasswordRequest,
     CreatedInvite,
-    VoiceToken
+    VoiceToken,
+    PathTest
 );

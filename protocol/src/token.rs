@@ -7,6 +7,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, dang
 use livekit_protocol::RoomConfiguration;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::rest::TestPath;
+
 /// How far two clocks may disagree about `exp` and `nbf`.
 pub const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -60,6 +62,9 @@ pub struct Claims {
     /// In tokens that Banter itself issues: the generation of the person's account. A token of an earlier one is void.
     #[serde(skip_serializing_if = "is_first")]
     pub banter_generation: u64,
+    /// Set in tokens for a connection test: the room is one of its own, and its sessions are connected by this path only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub banter_test: Option<TestPath>,
 }
 
 /// What the bearer may do. Absent permissions have the defaults of the methods below.

@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::ports::Ports;
 use crate::service::accounts::Accounts;
 use crate::service::channels::{Channels, Directory};
+use crate::service::connection_test::ConnectionTests;
 use crate::service::invites::Invites;
 use crate::service::moderation::Moderation;
 use crate::service::passwords::Passwords;
@@ -135,6 +136,7 @@ impl App {
             invites: Invites::new(database.clone()),
             channels: Channels::new(database.clone(), rooms.clone(), events.clone()),
             voice: Voice::new(database.clone(), rooms.clone(), api_keys(&config)),
+            tests: ConnectionTests::new(api_keys(&config), voice.ways()),
             events,
             streams: Streams::default(),
             database: database.clone(),

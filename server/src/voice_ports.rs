@@ -25,6 +25,7 @@ use crate::data_dir::{self, DataDir};
 use crate::door::Door;
 use crate::listener::Gate;
 use crate::port_holder::Transport;
+use crate::service::connection_test::Ways;
 use crate::signal::RelayOffer;
 use crate::tls::{Tls, Trust};
 
@@ -72,6 +73,20 @@ impl VoicePorts {
         let over_tls = turn_over_tls.into_iter().map(|listener| (listener, Framing::Turn, shown.clone()));
         let doors = doors.chain(over_tls).collect();
         Ok(Self { handle, media, rtc_tcp, turn: turn_port, turn_tls, own_addresses, offer, doors })
+    }
+
+    /// The ways that lead here, as far as clients are told of them.
+    pub fn ways(&self) -> Ways {
+        let offered = |port: fn(&RelayOffer) -> Option<u16>| {
+            self.offer.as_ref().is_some_and(|offer| port(offer).is_some())
+        };
+        Ways {
+            tcp: self.rtc_tcp.is_some(),
+            turn_udp: offered(|offer| offer.udp),
+            turn_tcp: offered(|offer| offer.tcp),
+            turn_tls: offered(|offer| offer.tls),
+            ..Ways::of(&self.own_addresses)
+        }
     }
 
     /// Admits whoever comes to the doors, until `ending` is true.

@@ -261,17 +261,25 @@ impl Sfu {
             PeerConnection::Publisher => (Negotiation::answerer(), IceRole::Controlled),
             PeerConnection::Subscriber => (Negotiation::offerer(), IceRole::Controlling),
         };
+        let advertised = self.config.advertised(&spec.extra_addresses);
         let local = LocalDescription {
             ice_ufrag: credentials.ufrag.clone(),
             ice_pwd: credentials.pwd.clone(),
             fingerprint: self.identity.fingerprint().to_owned(),
-            candidates: self.config.advertised(&spec.extra_addresses),
+            candidates: match spec.only {
+                None => advertised,
+                Some(way) => way.among(advertised),
+            },
         };
+        let mut transport = Transport::new(&self.identity, role, credentials, self.config.local(), now);
+        if let Some(way) = spec.only {
+            transport.restrict(way);
+        }
         let index = self.connections.insert(Connection {
             participant,
             which,
             negotiation,
-            transport: Transport::new(&self.identity, role, credentials, self.config.local(), now),
+            transport,
             ufrags: vec![local.ice_ufrag.clone()],
             local,
             inbound: None,

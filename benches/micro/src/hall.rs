@@ -103,6 +103,7 @@ pub fn join_spec(participant: ParticipantKey) -> JoinSpec {
         may: Permissions { publish: true, subscribe: true },
         label: format!("PA_{participant}"),
         extra_addresses: Vec::new(),
+        only: None,
     }
 }
 

@@ -75,7 +75,7 @@ fn has_own_origin(headers: &HeaderMap, reached: &Reached) -> bool {
     origin.is_some_and(|origin| reached.is_own_origin(origin))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<String> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }

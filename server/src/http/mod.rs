@@ -4,6 +4,7 @@ mod acme;
 mod auth;
 mod body;
 mod channels;
+mod connection_test;
 mod error;
 mod events;
 mod health;
@@ -39,6 +40,7 @@ use crate::events::{EventHub, Streams};
 use crate::metrics::Metrics;
 use crate::service::accounts::Accounts;
 use crate::service::channels::Channels;
+use crate::service::connection_test::ConnectionTests;
 use crate::service::invites::Invites;
 use crate::service::moderation::Moderation;
 use crate::service::sessions::Sessions;
@@ -64,6 +66,7 @@ pub struct AppState {
     pub invites: Invites,
     pub channels: Channels,
     pub voice: Voice,
+    pub tests: ConnectionTests,
     pub moderation: Moderation,
     pub events: EventHub,
     pub streams: Streams,
@@ -150,6 +153,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::update, channels::delete))
         .routes(routes!(tokens::create))
+        .routes(routes!(connection_test::create))
         .routes(routes!(events::stream))
         .routes(routes!(media::status))
         .routes(routes!(openapi::serve))

@@ -134,6 +134,12 @@ impl Reached {
         self.base_url().replacen("http", "ws", 1)
     }
 
+    /// The address in the client's URL, if it is one and not a name.
+    pub fn host_address(&self) -> Option<IpAddr> {
+        let authority = self.authority.parse::<Authority>().ok()?;
+        authority.host().trim_matches(['[', ']']).parse().ok()
+    }
+
     /// Whether a page of `origin` is one of ours. Its scheme is not compared: behind a silent proxy ours is unknown.
     pub fn is_own_origin(&self, origin: &str) -> bool {
         let Ok(url) = Url::parse(origin) else { return false };

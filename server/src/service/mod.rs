@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod channels;
+pub mod connection_test;
 pub mod exclusion;
 pub mod invites;
 pub mod moderation;

@@ -1,7 +1,9 @@
 //! TURN, as clients are told of it: where it is reached, and credentials for one session.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
+use banter_protocol::rest::TestPath;
 use banter_sfu::turn::credentials::{Credentials, Secret, Validity, mint};
 use livekit_protocol::IceServer;
 
@@ -18,6 +20,18 @@ pub struct RelayOffer {
 }
 
 impl RelayOffer {
+    /// As much of it as the test of a path needs; without a test all.
+    pub(super) fn on(&self, test: Option<TestPath>) -> Cow<'_, Self> {
+        let Some(path) = test else { return Cow::Borrowed(self) };
+        let only = |wanted, port: Option<u16>| port.filter(|_| path == wanted);
+        Cow::Owned(Self {
+            udp: only(TestPath::TurnUdp, self.udp),
+            tcp: only(TestPath::TurnTcp, self.tcp),
+            tls: only(TestPath::TurnTls, self.tls),
+            ..self.clone()
+        })
+    }
+
     /// The servers for a session: at `host` (a name or an address as in a URL), where its client has reached us (RFC 7065 §3.1).
     pub(super) fn servers(&self, host: &str, participant: &str, wall: SystemTime) -> Vec<IceServer> {
         let url = |scheme, port: Option<u16>, transport| {
@@ -70,6 +84,20 @@ mod tests {
             offer(None, Some(3478), None).servers("host", "PA_alice", now)[0].urls,
             ["turn:host:3478?transport=tcp"]
         );
+    }
+
+    #[test]
+    fn a_test_is_offered_the_one_way_that_it_is_about() {
+        let offer = offer(Some(3478), Some(3479), Some(5349));
+        let urls = |path| {
+            let servers = offer.on(path).servers("host", "PA_alice", SystemTime::UNIX_EPOCH);
+            servers.into_iter().flat_map(|server| server.urls).collect::<Vec<_>>()
+        };
+        assert_eq!(urls(None).len(), 3);
+        assert_eq!(urls(Some(TestPath::TurnUdp)), ["turn:host:3478?transport=udp"]);
+        assert_eq!(urls(Some(TestPath::TurnTcp)), ["turn:host:3479?transport=tcp"]);
+        assert_eq!(urls(Some(TestPath::TurnTls)), ["turns:host:5349?transport=tcp"]);
+        assert!(urls(Some(TestPath::Udp4)).is_empty());
     }
 
     #[test]

@@ -66,6 +66,8 @@ pub(super) struct OpenRoom {
     pub(super) key: RoomKey,
     inbox: mpsc::Sender<RoomMessage>,
     occupancy: Arc<AtomicUsize>,
+    /// For a connection test: nobody else is told of it.
+    is_test: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -178,9 +180,11 @@ impl Rooms {
         }
     }
 
-    /// The names of the rooms that are open, in their order.
+    /// The names of the rooms that are open, in their order, without those of connection tests.
     pub(super) fn names(&self) -> Vec<String> {
-        self.registry().rooms.keys().cloned().collect()
+        let registry = self.registry();
+        let listed = registry.rooms.iter().filter(|(_, room)| !room.is_test);
+        listed.map(|(name, _)| name.clone()).collect()
     }
 
     /// Tells everyone in every room that the server ends, and waits until they have been told. Nobody joins after it.
@@ -240,7 +244,7 @@ impl Rooms {
         let channel = self.channel(claims, grant).await?;
         let limit = channel.map(|channel| channel.max_participants);
         let (claims, grant, name) = (claims.clone(), grant.clone(), grant.room.clone());
-        let may_open = limit.is_some() || self.opens_on_join(&grant);
+        let may_open = limit.is_some() || self.opens_on_join(&claims, &grant);
         let admitted = self.call(&name, move |room, now| room.admits(&claims, &grant, limit, now)).await;
         match admitted {
             Some(admitted) => Ok(admitted?),
@@ -258,7 +262,8 @@ impl Rooms {
     ) -> Result<(Session, mpsc::Receiver<ToSocket>), JoinError> {
         let channel = self.channel(&intent.claims, &intent.grant).await?;
         let limit = channel.as_ref().map(|channel| channel.max_participants);
-        let wish = (channel.is_some() || self.opens_on_join(&intent.grant)).then(|| Wish::from(&intent));
+        let may_open = channel.is_some() || self.opens_on_join(&intent.claims, &intent.grant);
+        let wish = may_open.then(|| Wish::from(&intent));
         loop {
             let open = self.open(&intent.grant.room, channel.as_ref(), wish.as_ref())?;
             let (socket, queue) = mpsc::channel(SOCKET_QUEUE);
@@ -307,12 +312,13 @@ impl Rooms {
         grant: &VideoGrant,
     ) -> Result<Option<ChannelLimits>, JoinError> {
         let channel = self.shared.directory.channel(&grant.room).await;
-        let channels_only = claims.banter_channel || !self.shared.config.other_rooms;
+        let channels_only =
+            claims.banter_channel || !self.shared.config.other_rooms && claims.banter_test.is_none();
         if channel.is_none() && channels_only { Err(JoinError::NoRoom) } else { Ok(channel) }
     }
 
-    fn opens_on_join(&self, grant: &VideoGrant) -> bool {
-        self.shared.config.auto_create || grant.room_create
+    fn opens_on_join(&self, claims: &Claims, grant: &VideoGrant) -> bool {
+        self.shared.config.auto_create || grant.room_create || claims.banter_test.is_some()
     }
 
     /// Finds a room, or opens it as wished. Without a wish it has to be there.
@@ -334,6 +340,7 @@ impl Rooms {
         }
         let config = &self.shared.config;
         let settings = config.settings(name, channel, wish.ok_or(JoinError::NoRoom)?)?;
+        let is_test = settings.test.is_some();
         if registry.rooms.len() >= config.max_rooms {
             return Err(JoinError::TooManyRooms(config.max_rooms));
         }
@@ -352,7 +359,7 @@ impl Rooms {
             self.shared.config.webhooks.clone(),
             occupancy.clone(),
         );
-        let open = OpenRoom { key, inbox, occupancy };
+        let open = OpenRoom { key, inbox, occupancy, is_test };
         registry.rooms.insert(name.to_owned(), open.clone());
         let (rooms, ended) = (self.clone(), name.to_owned());
         let run = async move {

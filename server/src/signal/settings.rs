@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use banter_protocol::rest::TestPath;
 use livekit_protocol::{CreateRoomRequest, RoomConfiguration};
 
 use super::room::{JoinIntent, RoomSettings};
@@ -15,6 +16,8 @@ pub(super) struct Wish {
     departure_timeout: u32,
     max_participants: u32,
     metadata: String,
+    /// The room is to try this path.
+    pub(super) test: Option<TestPath>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +49,7 @@ impl SignalConfig {
             ),
             max_participants: channel.map_or(max_participants, |channel| channel.max_participants),
             metadata,
+            test: wish.test,
         })
     }
 }
@@ -65,6 +69,7 @@ impl From<&JoinIntent> for Wish {
             departure_timeout: asked.departure_timeout,
             max_participants: asked.max_participants,
             metadata: asked.metadata,
+            test: intent.claims.banter_test,
         }
     }
 }
@@ -77,6 +82,7 @@ impl From<CreateRoomRequest> for Wish {
             departure_timeout: request.departure_timeout,
             max_participants: request.max_participants,
             metadata: request.metadata,
+            test: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::gauges::{Gauges, MediaCounters};
 use super::streams::Accepted;
 use crate::framing::Framing;
 use crate::outbox::Frames;
+use crate::transport::Way;
 use crate::turn::stun::Family;
 use crate::{Mid, ParticipantKey, RoomKey, TrackKey};
 
@@ -49,6 +50,8 @@ pub struct JoinSpec {
     pub label: String,
     /// Addresses to advertise beside the worker's own, most wanted first: the one the client reached us by.
     pub extra_addresses: Vec<IpAddr>,
+    /// The only way by which its connections may be reached; `None` is any.
+    pub only: Option<Way>,
 }
 
 /// A track that a participant announced and will send.

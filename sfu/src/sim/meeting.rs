@@ -147,6 +147,7 @@ impl Meeting {
             may: Permissions { publish: true, subscribe: true },
             label: format!("PA_{key}"),
             extra_addresses: Vec::new(),
+            only: None,
         };
         let tracks: Vec<TrackKey> = self
             .people

@@ -10,7 +10,7 @@ use is::stun::{StunMessage, StunPacket};
 use is::{Candidate, CandidateKind, IceAgent, IceAgentEvent, IceCreds, Sha1HmacProvider};
 use rand::CryptoRng;
 
-use super::Transmit;
+use super::{Transmit, Way};
 use crate::relayed;
 use crate::turn::stun::Family;
 use crate::turn::{self, Carrier};
@@ -160,6 +160,8 @@ pub(super) struct IceSession {
     agent: IceAgent,
     credentials: IceCredentials,
     local: LocalAddresses,
+    /// The only way by which the peer may come.
+    only: Option<Way>,
     /// Candidates that came before the credentials they belong to.
     early_candidates: Vec<String>,
     candidates_taken: usize,
@@ -221,6 +223,7 @@ impl IceSession {
             agent,
             credentials,
             local,
+            only: None,
             early_candidates: Vec::new(),
             candidates_taken: 0,
             paths: Vec::new(),
@@ -231,6 +234,10 @@ impl IceSession {
             heard: now,
             events: VecDeque::new(),
         }
+    }
+
+    pub(super) fn restrict(&mut self, way: Way) {
+        self.only = Some(way);
     }
 
     pub(super) fn local_credentials(&self) -> &IceCredentials {
@@ -296,6 +303,7 @@ impl IceSession {
             && candidate.kind() != CandidateKind::PeerReflexive
             && address.port() != 0
             && reachable
+            && self.only.is_none_or(|way| way.leads_to(address))
     }
 
     /// A path that can carry nothing any more, as a stream that is closed, makes way for any other that lives.
@@ -324,7 +332,8 @@ impl IceSession {
         let Ok(message) = StunMessage::parse(bytes) else { return };
         let is_known = self.is_validated(path);
         let is_welcome = is_known || self.paths.len() < MAX_PATHS;
-        if self.liveness == Liveness::Failed || !is_welcome || !self.is_local(path) {
+        let is_allowed = self.only.is_none_or(|way| way.takes(path));
+        if self.liveness == Liveness::Failed || !is_welcome || !is_allowed || !self.is_local(path) {
             return;
         }
         let wants_path =

@@ -13,6 +13,7 @@ mod dtls;
 mod ice;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ pub(crate) use self::data::fuzzing;
 pub use self::data::{ChannelId, ChannelSpec, MAX_MESSAGE_SIZE, Reliability, SendError};
 pub use self::dtls::{Identity, IdentityError};
 pub use self::ice::{IceCredentials, IceRole, LocalAddresses, Path, Protocol, stun_local_ufrag};
+pub use self::way::Way;
 
 /// Sleep of a transport that waits for nothing.
 const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -158,6 +160,11 @@ impl Transport {
             outputs: VecDeque::new(),
             ended: false,
         }
+    }
+
+    /// Lets the peer come by `way` only, from now on.
+    pub fn restrict(&mut self, way: Way) {
+        self.ice.restrict(way);
     }
 
     /// Our ICE credentials, those of the latest [`Self::restart_ice`].

@@ -418,6 +418,26 @@ export interface paths {
         patch: operations["update_channel"];
         trace?: never;
     };
+    "/api/voice/connection-test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepares a test of each path that this server offers: any LiveKit client that joins with both tokens of a path and hears
+         *     itself has shown that the path works. Besides a session, a token of an API key that may create rooms will do.
+         */
+        post: operations["create_connection_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/voice/token": {
         parameters: {
             query?: never;
@@ -525,6 +545,15 @@ export interface components {
         ChannelWithParticipants: components["schemas"]["Channel"] & {
             /** @description By the time of joining. */
             participants: components["schemas"]["Presence"][];
+        };
+        /** @description A connection test that has been prepared: a private room for each path that the server offers. */
+        ConnectionTest: {
+            /** @description In the order in which clients prefer them. A path that is missing is not offered. */
+            paths: components["schemas"]["PathTest"][];
+            /** @description The server's clock, which tokens are held against. */
+            serverTime: components["schemas"]["UnixMillis"];
+            /** @description Base address for the LiveKit clients, `ws://` or `wss://`. */
+            wsUrl: string;
         };
         /** @description At least one of `user_id` and `address` is needed. */
         CreateBan: {
@@ -686,6 +715,17 @@ export interface components {
             current_password: string;
             new_password: string;
         };
+        /**
+         * @description Two access tokens for one room, whose sessions are connected by this path or not at all. Any LiveKit client joins with
+         *     them: one publishes a microphone, the other hears it. The room closes after a minute.
+         */
+        PathTest: {
+            path: components["schemas"]["TestPath"];
+            /** @description Token of the one who hears. */
+            receiver: string;
+            /** @description Token of the one who may publish. */
+            sender: string;
+        };
         /** @description A person inside a voice channel. */
         Presence: {
             deafened: boolean;
@@ -740,6 +780,11 @@ export interface components {
             channel_id: components["schemas"]["ChannelId"];
             user_ids: components["schemas"]["UserId"][];
         };
+        /**
+         * @description One way by which media can travel.
+         * @enum {string}
+         */
+        TestPath: "udp4" | "udp6" | "tcp" | "turn-udp" | "turn-tcp" | "turn-tls";
         /**
          * Format: int64
          * @description Wall time in milliseconds since 1970-01-01 UTC.
@@ -2099,6 +2144,53 @@ export interface operations {
             };
             /** @description `channel_not_found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_connection_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Tokens for a private room for each path, which closes after a minute */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionTest"];
+                };
+            };
+            /** @description `unauthorized` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `origin_mismatch` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description `too_many_requests` */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

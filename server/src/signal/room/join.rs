@@ -114,6 +114,7 @@ impl Room {
             may: participant.may(),
             label: participant.sid.to_string(),
             extra_addresses,
+            only: self.way(),
         }));
         let dependent = participant.is_dependent();
         self.participants.insert(key, participant);
@@ -180,7 +181,7 @@ impl Room {
     pub(super) fn ice_servers(&self, key: ParticipantKey, now: Now) -> Vec<IceServer> {
         let Participant { sid, host, .. } = &self.participants[&key];
         match (&self.server.relay, host) {
-            (Some(relay), Some(host)) => relay.servers(host, sid.as_str(), now.wall),
+            (Some(relay), Some(host)) => relay.on(self.settings.test).servers(host, sid.as_str(), now.wall),
             _ => Vec::new(),
         }
     }

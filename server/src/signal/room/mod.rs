@@ -7,6 +7,7 @@
 mod admin;
 mod announce;
 mod call;
+mod connection_test;
 mod data;
 #[cfg(any(test, fuzzing))]
 mod history;
@@ -37,6 +38,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use banter_protocol::rest::TestPath;
 use banter_protocol::sid::{NodeSid, RoomSid};
 use banter_protocol::token::{ApiKeys, Claims, VideoGrant};
 use banter_sfu::net::{ConnectionMode, DataKind, JoinSpec, PeerConnection, Permissions, TrackSpec};
@@ -107,6 +109,8 @@ pub(super) struct RoomSettings {
     /// 0 means any number.
     pub(super) max_participants: u32,
     pub(super) metadata: String,
+    /// The room tries one path of the network, for a minute, and nobody else hears of it.
+    pub(super) test: Option<TestPath>,
 }
 
 /// A checked request to join.
@@ -268,6 +272,7 @@ enum Timer {
     Announcement,
     Counters,
     Expiry,
+    TestOver,
 }
 
 impl Room {
@@ -302,6 +307,7 @@ impl Room {
             settings,
         };
         room.expire_at(now.instant + room.settings.empty_timeout);
+        room.limit_test(now);
         room.hook_room_started(now);
         room
     }
@@ -345,6 +351,7 @@ impl Room {
             Timer::Announcement => self.announce_gathered(),
             Timer::Counters => self.tell_counters(now),
             Timer::Expiry => self.expire(now),
+            Timer::TestOver => self.close_with(Ending::ROOM_CLOSED, now),
         }
     }
 
@@ -416,6 +423,10 @@ impl Room {
     /// Signs a token for the client to come back with, and has the next one made in time.
     fn refresh_token(&mut self, key: ParticipantKey, now: Now) {
         let Some(participant) = self.participants.get(&key) else { return };
+        // A test is over before its tokens are.
+        if self.settings.test.is_some() {
+            return;
+        }
         let claims = Claims { video: Some(participant.grant.clone()), ..participant.claims.clone() };
         let token = self.server.keys.sign(&claims, now.wall, join::refreshed_ttl(&claims, now.wall));
         self.send(key, signal_response::Message::RefreshToken(token));

@@ -46,6 +46,16 @@ impl Scene {
     }
 
     pub(super) fn with(is_channel: bool) -> Self {
+        Self::begin(is_channel, None)
+    }
+
+    /// A room that tries a path.
+    #[cfg(test)]
+    pub(super) fn of_test(path: TestPath) -> Self {
+        Self::begin(false, Some(path))
+    }
+
+    fn begin(is_channel: bool, test: Option<TestPath>) -> Self {
         let now = Now { instant: Instant::now(), wall: SystemTime::now() };
         let settings = RoomSettings {
             name: "lobby".into(),
@@ -54,6 +64,7 @@ impl Scene {
             departure_timeout: Duration::from_secs(20),
             max_participants: 0,
             metadata: String::new(),
+            test,
         };
         let mut rng = StdRng::seed_from_u64(7);
         let server = Server {

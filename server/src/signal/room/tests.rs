@@ -22,6 +22,7 @@ use super::*;
 
 mod admin;
 mod call;
+mod connection_test;
 mod data;
 mod quality;
 use crate::signal::CloseReason;

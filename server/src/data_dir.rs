@@ -20,6 +20,11 @@ impl DataDir {
         Ok(this)
     }
 
+    /// The folder as it is, if it is there: nothing is made or closed.
+    pub fn as_it_is(path: &Path) -> Self {
+        Self(path.to_path_buf())
+    }
+
     /// Claims the folder for a server: two of them would hand out each other's ports and miss each other's events. The
     /// system gives it back when the process ends, however it ends.
     pub fn lock(&self) -> Result<Lock, LockError> {

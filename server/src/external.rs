@@ -56,7 +56,7 @@ pub async fn follow(
 }
 
 /// The answer of the first server that gives one.
-async fn ask_all(servers: &[String]) -> Option<Ipv4Addr> {
+pub async fn ask_all(servers: &[String]) -> Option<Ipv4Addr> {
     for server in servers {
         let address = match timeout(PATIENCE, lookup_host(server)).await {
             Ok(Ok(mut addresses)) => addresses.find(SocketAddr::is_ipv4),
@@ -106,7 +106,7 @@ async fn answer(socket: &UdpSocket, id: TransactionId) -> Option<Ipv4Addr> {
 }
 
 /// Whether it is an IPv4 address that the internet knows.
-fn is_public(address: &IpAddr) -> bool {
+pub fn is_public(address: &IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             let is_shared = address.octets()[0] == 100 && address.octets()[1] & 0xC0 == 64; // RFC 6598

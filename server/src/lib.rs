@@ -8,6 +8,7 @@ mod addresses;
 mod ambient;
 pub mod app;
 mod bind;
+mod checkup;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
@@ -27,6 +28,7 @@ pub mod signal;
 pub mod store;
 mod telemetry;
 pub mod tls;
+mod trial;
 mod voice_ports;
 mod webhook;
 

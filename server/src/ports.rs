@@ -39,8 +39,25 @@ impl Ports {
         serde_json::from_slice(&std::fs::read(folder.ports_file()).ok()?).ok()
     }
 
+    /// Whether the process is there. One that did not end in order leaves the file behind.
+    pub fn is_alive(&self) -> bool {
+        is_alive(self.pid)
+    }
+
     pub fn remove(folder: &DataDir) {
         // It may never have been written.
         let _ = std::fs::remove_file(folder.ports_file());
     }
+}
+
+#[cfg(unix)]
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    // Another user's process may not be signalled, but it is there.
+    pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
+}
+
+#[cfg(not(unix))]
+fn is_alive(_: u32) -> bool {
+    true
 }

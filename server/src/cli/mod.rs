@@ -1,9 +1,12 @@
 //! The command line: one file per command.
 
+mod checkup;
 mod config;
+mod doctor;
 mod flags;
 mod folder;
 mod invite;
+mod probe;
 mod serve;
 mod user;
 
@@ -43,6 +46,12 @@ enum Command {
     /// Invite people, also while the server runs
     #[command(subcommand)]
     Invite(invite::Command),
+    /// Look at everything that a server needs on this machine, and try each path to it
+    #[command(after_help = checkup::EXIT_CODES)]
+    Doctor(doctor::Command),
+    /// Try each path from this machine to a server elsewhere
+    #[command(after_help = probe::AFTER_HELP)]
+    Probe(probe::Command),
     /// Print the description of the REST API (OpenAPI 3.1, JSON)
     Openapi,
 }
@@ -65,6 +74,8 @@ pub fn run() -> ExitCode {
         Some(Command::Config(command)) => config::run(command),
         Some(Command::User(command)) => user::run(command),
         Some(Command::Invite(command)) => invite::run(command),
+        Some(Command::Doctor(command)) => return checkup::exit(doctor::run(command)),
+        Some(Command::Probe(command)) => return checkup::exit(probe::run(command)),
         Some(Command::Openapi) => print(&crate::openapi()),
     };
     match outcome {

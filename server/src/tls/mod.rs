@@ -29,8 +29,7 @@ use tokio_rustls::server::TlsStream;
 use crate::config::{AcmeConfig, TlsConfig};
 use crate::data_dir::DataDir;
 use acme::Acme;
-use certificate::Certificate;
-pub use certificate::CertificateError;
+pub use certificate::{Certificate, CertificateError};
 use challenges::ACME_TLS;
 pub use challenges::Challenges;
 pub use files::FilesError;
@@ -206,6 +205,23 @@ fn server_config(
 
 fn is_validation(hello: &ClientHello<'_>) -> bool {
     hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ACME_TLS))
+}
+
+/// The certificate of the operator's or of an authority that there is at present; `None` if there is none, or only one of our
+/// own making.
+pub fn found(config: &TlsConfig, data: &DataDir) -> Result<Option<Certificate>, FilesError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    match config {
+        TlsConfig::Off | TlsConfig::SelfSigned => Ok(None),
+        TlsConfig::Files { certificate, key } => {
+            let files = files::Files { certificate: certificate.clone(), key: key.clone() };
+            files.load(&provider).map(Some)
+        }
+        TlsConfig::Auto(config) => {
+            let acme = Acme::new(config.clone(), data, config.http_port, Challenges::default(), provider);
+            Ok(acme.kept())
+        }
+    }
 }
 
 /// Where certificates and their keys are kept, each pair in one file.

@@ -5,6 +5,7 @@
 #   make check    formatting, lints, types, and whether the generated files are up to date
 #   make compatibility   run LiveKit's clients against Banter and write docs/livekit-compatibility.md
 #   make bench    micro-benchmarks of the media path
+#   make load     bots on any LiveKit-compatible server (ARGS="--url ws://127.0.0.1:7880 --subscribers 100"; ARGS=--help)
 #   make fuzz     one minute for each decoder and core (FUZZ_SECONDS=3600 for longer); needs `cargo install --locked cargo-fuzz`
 
 ui := desktop/ui
@@ -13,7 +14,7 @@ pytest := .venv/bin/python -m pytest
 conformance_workers := -n 2 --dist loadgroup
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test check bench fuzz generate
+.PHONY: run test check bench load fuzz generate
 .PHONY: setup-run setup-test check-rust check-ui check-tests check-generated test-rust test-ui test-sdk test-browser
 .PHONY: test-conformance compatibility
 
@@ -27,6 +28,9 @@ check: check-rust check-ui check-tests check-generated
 
 bench:
 	cargo bench --package banter-bench-micro
+
+load:
+	cargo run --release --package banter-bench-load -- $(ARGS)
 
 # What is found along the way is kept in fuzz/corpus, outside git; a crash worth keeping goes to fuzz/seeds.
 fuzz:

@@ -1,0 +1,225 @@
+//! A bot's signalling: one WebSocket, LiveKit's messages, and the media thread asked for descriptions.
+#![expect(clippy::disallowed_methods, reason = "pings carry the wall time")]
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE;
+use futures_util::{SinkExt, StreamExt};
+use livekit_protocol::signal_request::Message as Request;
+use livekit_protocol::signal_response::Message as Response;
+use livekit_protocol::{
+    AddTrackRequest, ClientInfo, ConnectionSettings, JoinRequest, JoinResponse, LeaveRequest, Ping,
+    SessionDescription, SignalRequest, SignalResponse, SignalTarget, TrackSource, TrackType, TrickleRequest,
+    WrappedJoinRequest,
+};
+use prost::Message as _;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use url::Url;
+
+use crate::args::Mode;
+use crate::bot::Target;
+use crate::media::{BotKey, Command, MediaHandle, Newcomer};
+
+/// Sections to hear on that a bot offers from the start, as LiveKit's SDKs do.
+const PREFILLED: u32 = 3;
+const PROTOCOL: i32 = 16;
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const CID: &str = "microphone";
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A bot that is to join.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub url: Url,
+    pub token: String,
+    pub mode: Mode,
+    /// Number in the run and place in the room of one with a microphone.
+    pub publishes: Option<(u32, u32)>,
+    pub listeners: u64,
+}
+
+/// A bot in a room.
+#[derive(Debug)]
+pub struct Session {
+    socket: Socket,
+    media: MediaHandle,
+    bot: BotKey,
+    mode: Mode,
+    /// An offer of ours waits for its answer.
+    is_offering: bool,
+    /// Another offer is to follow.
+    must_offer: bool,
+    offers: u32,
+}
+
+impl Session {
+    /// Joins, and begins to negotiate.
+    pub async fn join(plan: &Plan, media: MediaHandle, began: Instant) -> anyhow::Result<Self> {
+        let (mut socket, _) = connect_async(address(plan)?).await.context("the WebSocket is not opened")?;
+        let response =
+            next(&mut socket).await?.context("the server closed the socket before it said anything")?;
+        let Some(Response::Join(JoinResponse { .. })) = response.message else {
+            bail!("the server did not begin with a join response: {response:?}");
+        };
+        let who = Newcomer { began, has_two_connections: plan.mode == Mode::V0, listeners: plan.listeners };
+        let bot = media.ask(|reply| Command::Enter { who, reply }).await??;
+        let mut session =
+            Self { socket, media, bot, mode: plan.mode, is_offering: false, must_offer: false, offers: 0 };
+        if plan.mode == Mode::V1 {
+            session.media.send(Command::Hear { bot, sections: PREFILLED });
+        }
+        if let Some((publisher, slot)) = plan.publishes {
+            let track = AddTrackRequest {
+                cid: CID.into(),
+                name: CID.into(),
+                r#type: TrackType::Audio.into(),
+                source: TrackSource::Microphone.into(),
+                disable_red: true,
+                ..AddTrackRequest::default()
+            };
+            session.send(Request::AddTrack(track)).await?;
+            session.media.send(Command::Speak { bot, publisher, slot, cid: CID.into() });
+        }
+        if plan.mode == Mode::V1 || plan.publishes.is_some() {
+            session.offer().await?;
+        }
+        Ok(session)
+    }
+
+    /// Lives in the room until `leaving` is true.
+    pub async fn stay(mut self, mut leaving: watch::Receiver<bool>) -> anyhow::Result<()> {
+        let mut pings = tokio::time::interval(PING_INTERVAL);
+        let outcome = loop {
+            tokio::select! {
+                () = told(&mut leaving) => break Ok(()),
+                _ = pings.tick() => self.ping().await?,
+                message = next(&mut self.socket) => match message {
+                    Ok(Some(SignalResponse { message: Some(message) })) => {
+                        if let Err(error) = self.handle(message).await {
+                            break Err(error);
+                        }
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => break Err(anyhow::anyhow!("the server closed the socket")),
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        // Who has been cut off says goodbye in vain.
+        let _ = self.send(Request::Leave(LeaveRequest::default())).await;
+        self.media.send(Command::Leave { bot: self.bot });
+        let _ = self.socket.close(None).await;
+        outcome
+    }
+
+    async fn handle(&mut self, message: Response) -> anyhow::Result<()> {
+        let bot = self.bot;
+        match message {
+            Response::Answer(SessionDescription { sdp, .. }) => {
+                self.media.ask(|reply| Command::Accept { bot, answer: sdp, reply }).await??;
+                self.is_offering = false;
+                if std::mem::take(&mut self.must_offer) {
+                    self.offer().await?;
+                }
+            }
+            Response::Offer(SessionDescription { sdp, id, .. }) => {
+                let sdp = self.media.ask(|reply| Command::Answer { bot, offer: sdp, reply }).await??;
+                let answer =
+                    SessionDescription { r#type: "answer".into(), sdp, id, ..SessionDescription::default() };
+                self.send(Request::Answer(answer)).await?;
+            }
+            Response::Trickle(TrickleRequest { candidate_init, target, .. }) => {
+                let target = match SignalTarget::try_from(target) {
+                    Ok(SignalTarget::Subscriber) if self.mode == Mode::V0 => Target::Subscriber,
+                    _ => Target::Publisher,
+                };
+                let init: serde_json::Value = serde_json::from_str(&candidate_init)?;
+                if let Some(candidate) = init["candidate"].as_str().filter(|text| !text.is_empty()) {
+                    self.media.send(Command::Candidate { bot, target, candidate: candidate.to_owned() });
+                }
+            }
+            Response::MediaSectionsRequirement(wanted) => {
+                self.media.send(Command::Hear { bot, sections: wanted.num_audios });
+                self.offer().await?;
+            }
+            Response::Leave(leave) => bail!("the server sent the bot away: {:?}", leave.reason()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// One offer at a time: a further one waits for the answer.
+    async fn offer(&mut self) -> anyhow::Result<()> {
+        if self.is_offering {
+            self.must_offer = true;
+            return Ok(());
+        }
+        let bot = self.bot;
+        let sdp = self.media.ask(|reply| Command::Offer { bot, reply }).await?;
+        self.is_offering = true;
+        self.offers += 1;
+        let offer = SessionDescription {
+            r#type: "offer".into(),
+            sdp,
+            id: self.offers,
+            ..SessionDescription::default()
+        };
+        self.send(Request::Offer(offer)).await
+    }
+
+    async fn ping(&mut self) -> anyhow::Result<()> {
+        let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+        self.send(Request::PingReq(Ping { timestamp, rtt: 0 })).await
+    }
+
+    async fn send(&mut self, message: Request) -> anyhow::Result<()> {
+        let bytes = SignalRequest { message: Some(message) }.encode_to_vec();
+        Ok(self.socket.send(Message::Binary(bytes.into())).await?)
+    }
+}
+
+async fn told(leaving: &mut watch::Receiver<bool>) {
+    // Whoever says so is gone: it is over as well.
+    let _ = leaving.wait_for(|leaving| *leaving).await;
+}
+
+/// The next message; `None` when the socket is closed.
+async fn next(socket: &mut Socket) -> anyhow::Result<Option<SignalResponse>> {
+    while let Some(message) = socket.next().await {
+        match message? {
+            Message::Binary(bytes) => return Ok(Some(SignalResponse::decode(bytes)?)),
+            Message::Close(_) => return Ok(None),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn address(plan: &Plan) -> anyhow::Result<String> {
+    let base = plan.url.as_str().trim_end_matches('/');
+    let token = &plan.token;
+    Ok(match plan.mode {
+        Mode::V0 => format!(
+            "{base}/rtc?access_token={token}&auto_subscribe=1&sdk=rust&version=0.1&protocol={PROTOCOL}"
+        ),
+        Mode::V1 => {
+            let settings = ConnectionSettings { auto_subscribe: true, ..ConnectionSettings::default() };
+            let client = ClientInfo { protocol: PROTOCOL, version: "0.1".into(), ..ClientInfo::default() };
+            let request = JoinRequest {
+                client_info: Some(client),
+                connection_settings: Some(settings),
+                ..JoinRequest::default()
+            };
+            let wrapped =
+                WrappedJoinRequest { join_request: request.encode_to_vec(), ..WrappedJoinRequest::default() };
+            let join = BASE64_URL_SAFE.encode(wrapped.encode_to_vec());
+            format!("{base}/rtc/v1?access_token={token}&join_request={join}")
+        }
+    })
+}

@@ -61,9 +61,10 @@ impl Packet {
             number @ FIRST_WARM_UP.. => Self::WarmUp(number - FIRST_WARM_UP),
             number @ FIRST_LARGE.. => {
                 let number = number - FIRST_LARGE;
-                Self::Large { size: (number / TRIES) as usize, attempt: number % TRIES }
+                let size = (number / TRIES) as usize;
+                (size < SIZES.len()).then_some(Self::Large { size, attempt: number % TRIES })?
             }
-            number => Self::Speech(number),
+            number => (number < PACKETS).then_some(Self::Speech(number))?,
         };
         Some((packet, Duration::from_micros(u64::from_be_bytes(*departure))))
     }
@@ -196,6 +197,11 @@ mod tests {
             assert_eq!(Packet::decode(&bytes), Some((packet, Duration::from_millis(7))));
         }
         assert_eq!(Packet::decode(b"opus"), None);
+        for number in [PACKETS, FIRST_LARGE - 1, FIRST_LARGE + TRIES * SIZES.len() as u32] {
+            let mut bytes = Packet::Speech(0).encode(start, start, 80);
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            assert_eq!(Packet::decode(&bytes), None, "{number}");
+        }
     }
 
     #[test]

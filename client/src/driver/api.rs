@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the driver owns the clock")]
 
 use std::error::Error;
+use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use banter_protocol::rest::{ConnectionTest, ErrorBody, LoginRequest, Session};
@@ -95,10 +96,10 @@ async fn refusal(response: Response) -> ApiError {
 /// The innermost causes say what happened, the outermost only that something did.
 fn failed(error: &reqwest::Error) -> ApiError {
     let mut causes = Vec::new();
-    let mut cause: Option<&dyn Error> = error.source();
+    let mut cause = error.source();
     let mut is_tls = false;
     while let Some(inner) = cause {
-        is_tls |= inner.to_string().contains("certificate") || inner.is::<rustls::Error>();
+        is_tls |= is_tls_error(inner);
         causes.push(inner.to_string());
         cause = inner.source();
     }
@@ -108,6 +109,12 @@ fn failed(error: &reqwest::Error) -> ApiError {
         error if error.is_timeout() => ApiError::NoAnswer("no answer within 10 seconds".to_owned()),
         _ => ApiError::NoAnswer(text),
     }
+}
+
+/// What an I/O error wraps is none of its sources, but has to be asked for.
+fn is_tls_error(error: &(dyn Error + 'static)) -> bool {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>())
 }
 
 fn sign(key: &str, secret: &str) -> String {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use banter_sfu::turn::credentials::{Secret, Secrets, Validity, mint};
 use banter_sfu::turn::{self, Outcome, PeerFilter, Server, Transport};
+use proptest::prelude::*;
 use rand::SeedableRng;
 
 use super::*;
@@ -56,6 +57,23 @@ fn a_server_that_is_silent_is_asked_again_and_given_up() {
     }
     assert_eq!(bench.client.poll_event(), Some(Event::Silent));
     assert!((5..=7).contains(&sent), "{sent} questions");
+}
+
+proptest! {
+    #[test]
+    fn any_message_is_taken_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+        let mut bench = Bench::new(false);
+        bench.exchange();
+        bench.client.send(peer(), b"hello", bench.now);
+        bench.exchange();
+        for first in [bytes.first().copied().unwrap_or(0), 0x40, 0x01, 0x00] {
+            let mut bytes = bytes.clone();
+            if let Some(byte) = bytes.first_mut() {
+                *byte = first;
+            }
+            bench.client.handle_message(&bytes, bench.now);
+        }
+    }
 }
 
 struct Bench {

@@ -138,6 +138,8 @@ fn difference(later: u64, earlier: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn answer(sent: SystemTime, ahead: i64) -> [u8; MESSAGE_LEN] {
@@ -176,6 +178,19 @@ mod tests {
             assert!(offset(&other, sent, sent).is_none(), "byte {at} is {value}");
         }
         assert_eq!(question(sent)[TRANSMIT..], good[ORIGIN..RECEIVE]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let sent = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+            let _ = offset(&bytes, sent, sent);
+            let mut likely = answer(sent, 0);
+            for (byte, random) in likely[RECEIVE..].iter_mut().zip(&bytes) {
+                *byte = *random;
+            }
+            prop_assert!(offset(&likely, sent, sent).is_some_and(|offset| offset.seconds.is_finite()));
+        }
     }
 
     #[test]

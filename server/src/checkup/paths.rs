@@ -114,11 +114,14 @@ fn judge_failure(path: TestPath, failure: &Failure, side: &Side) -> Finding {
             .because("the server has no address that it can tell clients")
             .fix("give the server's address with --advertise"),
         Failure::Unreachable { how: Unreachable::Refused, .. } => finding
-            .because("nothing listens there: the port is closed in the server's settings, or forwarded elsewhere")
+            .because("nothing listens there, or a firewall answers for it; the port may be closed in the server's settings, or forwarded elsewhere")
             .fix(open(path, side, "start the server with it, and forward it if there is a router")),
         Failure::Unreachable { how: Unreachable::NoRoute, .. } => finding
             .because("this network knows no way to the address that the server names")
             .fix("look at the server's public address (--advertise)"),
+        Failure::NoAnswer if matches!(path, TestPath::TurnUdp | TestPath::TurnTcp | TestPath::TurnTls) => finding
+            .because("the TURN server answers and relays nothing: it is another one, or not told of the media's addresses")
+            .fix("look at what the port is forwarded to; the server's addresses are in banter doctor"),
         Failure::Unreachable { how: Unreachable::Silent, .. } | Failure::NoAnswer => {
             finding.because(blocked(path, side)).fix(open(path, side, "open it"))
         }

@@ -1,13 +1,20 @@
 """The connection test that the server prepares: any LiveKit client tries a path by hearing itself."""
 
+import asyncio
+import base64
 import json
 import os
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from participant import PythonParticipant, until_hears
+from piped import Host, PipedParticipant
 from server import Banter, Server
+from tone import WINDOW, strongest
 from wan import Wan
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks of one's own need root")
@@ -24,12 +31,17 @@ TRAVEL = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def wan() -> Iterator[Wan]:
     with Wan() as wan:
-        machine = wan.host("srv")
-        settings = {"BANTER_TURN_PORT": "3478", "BANTER_LOG": "info,banter_sfu=debug"}
-        with Banter("::", prefix=machine.prefix, reached_at=machine.address, settings=settings) as server:
-            yield server
+        yield wan
+
+
+@pytest.fixture(scope="module")
+def server(wan: Wan) -> Iterator[Server]:
+    machine = wan.host("srv")
+    settings = {"BANTER_TURN_PORT": "3478", "BANTER_LOG": "info,banter_sfu=debug"}
+    with Banter("::", prefix=machine.prefix, reached_at=machine.address, settings=settings) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +60,35 @@ def test_every_path_that_is_open_is_offered(prepared: dict[str, dict]):
 @pytest.mark.parametrize("single", [True, False], ids=["single", "dual"])
 @pytest.mark.parametrize("path", TRAVEL)
 async def test_a_client_hears_itself_by_one_path(server: Server, path: str, single: bool):
-    # Each person has a few tests in a row only.
-    member = server.add_user(f"{path}-{'single' if single else 'dual'}", "member")
-    status, test = server.request("POST", "/api/voice/connection-test", bearer=member)
-    assert status == 200, test
-    before = len(server.log.read_text())
-    tokens = next(offered for offered in test["paths"] if offered["path"] == path)
+    tokens = tokens_for(server, path, f"{path}-{'single' if single else 'dual'}")
     sender = await PythonParticipant.join(server, "", "sender", single, tokens["sender"])
     receiver = await PythonParticipant.join(server, "", "receiver", single, tokens["receiver"])
     try:
         await sender.speak(HZ)
         await until_hears(receiver, "sender", HZ)
-        seen = travelled(server, before)
-        assert seen and seen <= TRAVEL[path], server.log.read_text()[-4000:]
+        check_travel(server, path)
     finally:
         await sender.leave()
         await receiver.leave()
+
+
+@pytest.mark.parametrize("path", TRAVEL)
+async def test_a_browser_hears_itself_by_one_path(wan: Wan, server: Server, path: str):
+    tokens = tokens_for(server, path, f"{path}-browser")
+    browser = await Host.start(Path("tests/browser/participants.mjs"), "chromium", prefix=wan.host(path).prefix)
+    try:
+        sender, receiver = (PipedParticipant(browser, name) for name in ("sender", "receiver"))
+        for person in (sender, receiver):
+            token = tokens[person.identity]
+            await person.ask("join", url=server.ws_url, token=token, single=True, autoSubscribe=True)
+        await sender.speak(HZ)
+        deadline = time.monotonic() + 20
+        while not heard(await receiver.ask("hear", who="sender")):
+            assert time.monotonic() < deadline, f"nothing is heard; told {receiver.notices}"
+            await asyncio.sleep(0.1)
+        check_travel(server, path)
+    finally:
+        await browser.stop()
 
 
 async def test_nobody_else_sees_a_test(server: Server, prepared: dict[str, dict]):
@@ -92,7 +117,22 @@ def operator(server: Server) -> str:
     return server.token("", "operator", room_join=False, room_create=True, room_list=True)
 
 
-def travelled(server: Server, since: int) -> set[tuple[str, int]]:
-    """By what media has travelled, as the log says from one place on."""
-    lines = [json.loads(line) for line in server.log.read_text()[since:].splitlines() if line.startswith("{")]
-    return {(line["transport"], line["family"]) for line in lines if line["message"] == "media path"}
+def tokens_for(server: Server, path: str, name: str) -> dict:
+    """Tokens for a member of that name: each person has a few tests in a row only."""
+    status, test = server.request("POST", "/api/voice/connection-test", bearer=server.add_user(name, "member"))
+    assert status == 200, test
+    return next(offered for offered in test["paths"] if offered["path"] == path)
+
+
+def heard(samples: str) -> bool:
+    """Whether the newest half second that a browser has heard is the tone."""
+    sound = np.frombuffer(base64.b64decode(samples), dtype=np.int16) / 32768
+    tone = strongest(sound[-WINDOW:]) if len(sound) >= WINDOW else None
+    return tone is not None and abs(tone.hz - HZ) <= 5 and tone.rms > 0.05
+
+
+def check_travel(server: Server, path: str) -> None:
+    """Media in rooms for this path has travelled by it only, as the log says."""
+    said = [line for line in server.log.read_text().splitlines() if f'-{path}"' in line]
+    seen = {(line["transport"], line["family"]) for line in map(json.loads, said) if line["message"] == "media path"}
+    assert seen and seen <= TRAVEL[path], said

@@ -113,8 +113,10 @@ fn failed(error: &reqwest::Error) -> ApiError {
 
 /// What an I/O error wraps is none of its sources, but has to be asked for.
 fn is_tls_error(error: &(dyn Error + 'static)) -> bool {
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>())
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => wrapped.is::<rustls::Error>(),
+        None => error.is::<rustls::Error>(),
+    }
 }
 
 fn sign(key: &str, secret: &str) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use banter_client::driver::{ApiError, SocketError};
 use banter_client::report::{Connected, Failure, PathReport, Unreachable};
 use banter_protocol::rest::TestPath;
+use url::Url;
 
 use super::{Finding, Verdict};
 use crate::ports::Ports;
@@ -203,6 +204,17 @@ pub fn judge_api(outcome: Result<Duration, &ApiError>, url: &str) -> Finding {
     }
 }
 
+/// Whether the server sends clients to where it was reached; nothing is said if it does.
+pub fn judge_sent_to(reached: &Url, ws_url: &str) -> Option<Finding> {
+    let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
+    let sent_to = Url::parse(ws_url).ok()?;
+    (place(reached) != place(&sent_to)).then(|| {
+        Finding::new("sent_to", "Clients", Verdict::Warn, format!("are sent to {ws_url}, which is another address"))
+            .because("that is the public URL of the server (--public-url); this test goes by the address that was given")
+            .fix("try that address as well")
+    })
+}
+
 pub fn judge_web_socket(outcome: &Result<Duration, SocketError>) -> Finding {
     let finding = |verdict, detail: String| Finding::new("websocket", "WebSocket", verdict, detail);
     match outcome {
@@ -277,6 +289,16 @@ mod tests {
         assert!(fix(TestPath::Tcp, silent.clone()).contains("7881/tcp (--rtc-tcp-port)"));
         assert!(fix(TestPath::TurnUdp, silent.clone()).contains("3478/udp"));
         assert!(fix(TestPath::TurnTls, silent).contains("5349/tcp"));
+    }
+
+    #[test]
+    fn clients_that_are_sent_elsewhere_are_told_of() {
+        let sent_to =
+            |reached: &str, ws_url| judge_sent_to(&Url::parse(reached).expect("a URL"), ws_url).is_some();
+        assert!(!sent_to("https://talk.example", "wss://talk.example"));
+        assert!(!sent_to("http://192.0.2.1:7880", "ws://192.0.2.1:7880"));
+        assert!(sent_to("http://192.0.2.1:7880", "wss://talk.example"));
+        assert!(sent_to("https://talk.example:7880", "wss://talk.example"));
     }
 
     #[test]

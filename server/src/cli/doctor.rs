@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use banter_client::driver::{Credential, Server, Trust};
+use banter_client::driver::{ApiError, Credential, Server, Trust};
 use banter_protocol::rest::TestPath;
 use clap::Args;
 use url::Url;
@@ -168,12 +168,25 @@ async fn try_at(
         let (finding, test) = match Server::new(url.clone(), trust) {
             Ok(server) => {
                 let (finding, test) = checkup::prepare(&server, &credential, shown(url)).await;
-                (finding, test.ok().map(|test| (server, test)))
+                (finding, test.map(|test| (server, test)))
             }
-            Err(error) => (Finding::new("api", "Web address", Verdict::Skip, error.to_string()), None),
+            Err(error) => {
+                let error = error.to_string();
+                (
+                    Finding::new("api", "Web address", Verdict::Skip, error.clone()),
+                    Err(ApiError::NoAnswer(error)),
+                )
+            }
+        };
+        let finding = match &test {
+            // Its own key cannot be wrong.
+            Err(ApiError::Refused { status: 401, .. }) => finding
+                .because("another Banter answers at the public address")
+                .fix("look at what the address leads to, and at what is forwarded to this machine"),
+            _ => finding,
         };
         findings.push(from_inside(finding, place));
-        if let Some((server, test)) = test {
+        if let Ok((server, test)) = test {
             findings.extend(checkup::try_paths(&server, &test, &TestPath::ALL, &side, progress).await);
             return findings;
         }

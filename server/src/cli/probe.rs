@@ -82,6 +82,7 @@ async fn probe(
         }
     };
     let mut findings = vec![api, checkup::judge_clocks(test.server_time)];
+    findings.extend(paths::judge_sent_to(base, &test.ws_url));
     findings.extend(checkup::try_paths(server, &test, wanted, &paths::Side::Client, progress).await);
     Ok(findings)
 }

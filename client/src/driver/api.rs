@@ -114,7 +114,7 @@ fn failed(error: &reqwest::Error) -> ApiError {
 /// What an I/O error wraps is none of its sources, but has to be asked for.
 fn is_tls_error(error: &(dyn Error + 'static)) -> bool {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(wrapped) => wrapped.is::<rustls::Error>(),
+        Some(wrapped) => is_tls_error(wrapped),
         None => error.is::<rustls::Error>(),
     }
 }
@@ -132,5 +132,19 @@ impl Server {
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/api/{path}"));
         url
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tls_error_is_found_however_deep_it_is_wrapped() {
+        let inner = io::Error::other(rustls::Error::DecryptError);
+        assert!(is_tls_error(&io::Error::other(inner)));
+        assert!(is_tls_error(&rustls::Error::DecryptError));
+        assert!(!is_tls_error(&io::Error::other("the cable is cut")));
+        assert!(!is_tls_error(&io::Error::from(io::ErrorKind::TimedOut)));
     }
 }

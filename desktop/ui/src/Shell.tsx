@@ -11,6 +11,7 @@ import { Stage } from "./features/call/Stage";
 import { useVoice, useVoiceClient } from "./features/call/useVoice";
 import { ChannelList } from "./features/channels/ChannelList";
 import { useChannels, useLiveChannels, useStreamState } from "./features/channels/useChannels";
+import { ConnectionTestDialog } from "./features/connection/ConnectionTestDialog";
 import { InviteDialog } from "./features/invites/InviteDialog";
 import { ModerationDialog } from "./features/moderation/ModerationDialog";
 import { moderates } from "./features/moderation/ranks";
@@ -28,7 +29,7 @@ export function Shell({ me }: { me: User }) {
   const channels = useChannels().data ?? [];
   const lost = useStreamState((stream) => stream.state === "lost");
   const signOut = useSignOut();
-  const [dialog, setDialog] = useState<"invite" | "moderation" | "settings" | null>(null);
+  const [dialog, setDialog] = useState<"invite" | "moderation" | "settings" | "connection" | null>(null);
   const close = () => setDialog(null);
   const channel = channels.find((channel) => channel.id === callChannel(voice.call));
   const channelName = channel?.name;
@@ -77,6 +78,7 @@ export function Shell({ me }: { me: User }) {
           path={pathIn(channel, me.id)}
           onLeave={() => client.leave()}
           onRetry={(channelId) => client.join(channelId)}
+          onTest={() => setDialog("connection")}
         />
         <OwnPanel
           me={me}
@@ -96,6 +98,7 @@ export function Shell({ me }: { me: User }) {
       </div>
       {dialog === "invite" && <InviteDialog onClose={close} />}
       {dialog === "moderation" && <ModerationDialog me={me} onClose={close} />}
+      {dialog === "connection" && <ConnectionTestDialog onClose={close} />}
       {dialog === "settings" && <SettingsDialog me={me} onClose={close} />}
     </div>
   );

@@ -9,6 +9,8 @@ export type MediaPath = components["schemas"]["MediaPath"];
 export type Presence = components["schemas"]["Presence"];
 export type CreateChannel = components["schemas"]["CreateChannel"];
 export type CreatedInvite = components["schemas"]["CreatedInvite"];
+export type ConnectionTest = components["schemas"]["ConnectionTest"];
+export type PathTest = components["schemas"]["PathTest"];
 export type VoiceToken = components["schemas"]["VoiceToken"];
 
 /** Talks to the server that the page came from; the session travels in its cookie. */

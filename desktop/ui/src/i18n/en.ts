@@ -308,8 +308,56 @@ export const en = {
     another: "Make another link",
     once: "The link is shown only now.",
   },
+  connectionTest: {
+    title: "Test connection",
+    intro: "Sends a tone to the server and back by every way there is. Your microphone stays closed.",
+    start: "Test connection",
+    again: "Test again",
+    testing: "testing …",
+    paths: "Paths to the server",
+    path: {
+      udp4: "UDP (IPv4)",
+      udp6: "UDP (IPv6)",
+      tcp: "TCP",
+      "turn-udp": "Relay over UDP",
+      "turn-tcp": "Relay over TCP",
+      "turn-tls": "Relay over TLS",
+    },
+    roundTrip: "{{milliseconds}} ms",
+    soundAfter: "sound after {{milliseconds}} ms",
+    lost: "{{percent}} % lost",
+    stage: {
+      signalling: "server not reached",
+      media: "does not get through",
+      sound: "open, but no sound came",
+    },
+    verdict: {
+      good: { what: "Voice works from here.", next: "Sound takes the direct way." },
+      lossy: {
+        what: "Voice works, but much of the sound is lost on the way.",
+        next: "A cable in place of Wi-Fi helps most; then look for what else uses your connection.",
+      },
+      detour: {
+        what: "Voice works, by a detour.",
+        next: "Your network, or the server's, lets no direct UDP through. Sound may come late when the connection is busy. Whoever runs the server can look with “banter doctor”.",
+      },
+      silent: {
+        what: "The server is reached, but no sound comes back.",
+        next: "Whoever runs the server should look at its log and at “banter doctor”.",
+      },
+      unreachable: {
+        what: "The server's voice connection cannot be opened.",
+        next: "Check your network. Behind a proxy, it must pass WebSockets through.",
+      },
+      closed: {
+        what: "No way for sound leads to the server from here.",
+        next: "Try another network. If others fail too, whoever runs the server has to open its ports: “banter doctor” says which.",
+      },
+    },
+  },
   settings: {
     title: "Settings",
+    connection: "Connection",
     theme: "Appearance",
     themeSystem: "System",
     themeLight: "Light",

@@ -12,14 +12,15 @@ import {
   Track,
   TrackEvent,
 } from "livekit-client";
-import type { VoiceToken } from "../api/client";
+import type { PathTest, VoiceToken } from "../api/client";
 import type { Problem } from "../api/problem";
-import type { CallPerson, CallState, MicrophoneState, VoiceClient, VoiceSnapshot } from "./client";
+import type { CallPerson, CallState, MicrophoneState, PathOutcome, VoiceClient, VoiceSnapshot } from "./client";
 import { callChannel } from "./client";
 import { type Controls, INITIAL_CONTROLS, toggleDeafen, toggleMute } from "./controls";
 import { endProblem, joinProblem } from "./failure";
 import { Meters } from "./meters";
 import { microphoneProblem, openMicrophone } from "./microphone";
+import { testPath } from "./path-test";
 import { Playback } from "./playback";
 import { PatientReconnect } from "./reconnect";
 import { SilenceWatch, SpeechDetector } from "./speech";
@@ -115,6 +116,10 @@ export class BrowserVoice implements VoiceClient {
     this.#meters.resume();
     // A refusal comes back as AudioPlaybackStatusChanged, so the request to click stays on screen.
     void this.#room?.startAudio().catch(() => undefined);
+  }
+
+  testPath(wsUrl: string, test: PathTest): Promise<PathOutcome> {
+    return testPath(wsUrl, test);
   }
 
   async #join(channelId: string) {

@@ -1,3 +1,4 @@
+import type { PathTest } from "../api/client";
 import type { Problem } from "../api/problem";
 
 /** Where the call is. The fields are those that the state has. */
@@ -42,6 +43,20 @@ export type VoiceSnapshot = {
   people: ReadonlyMap<string, CallPerson>;
 };
 
+/** What a test of one path to the media server came to. */
+export type PathOutcome =
+  | {
+      works: true;
+      /** From the first word to the server until sound came, in milliseconds. */
+      soundAfter: number;
+      /** Milliseconds there and back; `null` where the body cannot tell. */
+      roundTrip: number | null;
+      /** Share of the packets that were lost on the way there and back, 0 to 1. */
+      lost: number;
+    }
+  /** `signalling`: the server was not reached at all; `media`: this path leads nowhere; `sound`: it is open, and nothing comes. */
+  | { works: false; stage: "signalling" | "media" | "sound"; detail: string };
+
 /**
  * The one way in which the interface talks to voice. A snapshot is immutable: it is replaced when something changes, so
  * that comparing references is enough. No method throws; failures are part of the snapshot.
@@ -62,6 +77,8 @@ export interface VoiceClient {
   retryMicrophone(): void;
   /** Starts playback that the browser has blocked. Call it from a click. */
   enablePlayback(): void;
+  /** Sends sound to the server and back by one path, beside any call. Call it from a click. Settles within 15 seconds. */
+  testPath(wsUrl: string, test: PathTest): Promise<PathOutcome>;
 }
 
 /** The channel that a call is about, if any. */

@@ -1,4 +1,5 @@
-import type { VoiceClient, VoiceSnapshot } from "./client";
+import type { PathTest } from "../api/client";
+import type { PathOutcome, VoiceClient, VoiceSnapshot } from "./client";
 import { INITIAL_CONTROLS, toggleDeafen, toggleMute } from "./controls";
 
 const QUIET: VoiceSnapshot = {
@@ -13,14 +14,20 @@ const QUIET: VoiceSnapshot = {
   people: new Map(),
 };
 
+/** What tests of paths come to; those that are not named never end. */
+export type ScriptedPaths = Partial<Record<PathTest["path"], PathOutcome>>;
+
 /** A body of the interface for tests and the gallery: a call that stands still, but for the switches. */
 export class ScriptedVoice implements VoiceClient {
   #snapshot: VoiceSnapshot;
   #controls = INITIAL_CONTROLS;
   #listeners = new Set<() => void>();
 
-  constructor(snapshot: Partial<VoiceSnapshot> = {}) {
+  readonly #paths: ScriptedPaths;
+
+  constructor(snapshot: Partial<VoiceSnapshot> = {}, paths: ScriptedPaths = {}) {
     this.#snapshot = { ...QUIET, ...snapshot };
+    this.#paths = paths;
   }
 
   snapshot() {
@@ -60,6 +67,11 @@ export class ScriptedVoice implements VoiceClient {
 
   enablePlayback() {
     this.#change({ playbackBlocked: false });
+  }
+
+  testPath(_wsUrl: string, { path }: PathTest): Promise<PathOutcome> {
+    const outcome = this.#paths[path];
+    return outcome ? Promise.resolve(outcome) : new Promise(() => undefined);
   }
 
   #change(change: Partial<VoiceSnapshot>) {

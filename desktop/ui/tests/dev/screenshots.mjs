@@ -31,6 +31,9 @@ const STEPS = {
     },
   },
   "dialog-settings": { scene: "call", act: (page) => page.getByTestId("settings-open").click() },
+  "dialog-paths-good": { scene: "paths-good", act: testConnection },
+  "dialog-paths-detour": { scene: "paths-detour", act: testConnection },
+  "dialog-paths-closed": { scene: "paths-closed", act: testConnection },
   "dialog-bans": { scene: "idle", act: (page) => page.getByTestId("moderation-open").click() },
   "dialog-bans-none": { scene: "no-bans", act: (page) => page.getByTestId("moderation-open").click() },
   "dialog-audit-log": {
@@ -102,6 +105,12 @@ if (complaints.length > 0) {
 async function act(page, name) {
   await page.getByTestId("person-u1").click({ button: "right" });
   await page.getByRole("menuitem", { name }).click();
+}
+
+async function testConnection(page) {
+  await page.getByTestId("settings-open").click();
+  await page.getByTestId("connection-test-run").click();
+  await page.getByTestId("connection-test-verdict").waitFor();
 }
 
 async function allScenes() {

@@ -16,6 +16,12 @@ test("a failed call says why, offers another try and can be put away", async () 
   expect(onLeave).toHaveBeenCalledOnce();
 });
 
+test("a call for which there is no way offers to look for one", async () => {
+  const { onTest } = show({ state: "failed", channelId: "c1", problem: { code: "no_route" } });
+  await userEvent.click(screen.getByRole("button", { name: "Test connection" }));
+  expect(onTest).toHaveBeenCalledOnce();
+});
+
 test("a channel that is gone is not offered again", () => {
   show({ state: "failed", channelId: "c1", problem: { code: "channel_deleted" } });
   expect(screen.queryByRole("button", { name: "Try again" })).toBeNull();
@@ -52,7 +58,7 @@ test("a relayed call says so", () => {
 });
 
 function show(call: CallState, path: MediaPath | null = null) {
-  const handlers = { onLeave: vi.fn(), onRetry: vi.fn() };
+  const handlers = { onLeave: vi.fn(), onRetry: vi.fn(), onTest: vi.fn() };
   render(
     <Tooltip.Provider>
       <CallStrip call={call} channelName="Lobby" path={path} {...handlers} />

@@ -21,10 +21,15 @@ export type CallStripProps = {
   path: MediaPath | null;
   onLeave: () => void;
   onRetry: (channelId: string) => void;
+  /** Finds out why no sound gets through. */
+  onTest: () => void;
 };
 
 /** There is no channel left to try. */
 const GONE: ReadonlySet<ProblemCode> = new Set(["channel_deleted", "channel_not_found"]);
+
+/** The way of the sound is at fault. */
+const NO_WAY: ReadonlySet<ProblemCode> = new Set(["no_route", "connection_lost"]);
 
 /** How the call stands, above one's own panel. Always in the page, so that changes are read out. */
 export function CallStrip(props: CallStripProps) {
@@ -40,7 +45,7 @@ export function CallStrip(props: CallStripProps) {
   );
 }
 
-function State({ call, channelName, path, onLeave, onRetry }: CallStripProps) {
+function State({ call, channelName, path, onLeave, onRetry, onTest }: CallStripProps) {
   const { t } = useTranslation();
   switch (call.state) {
     case "idle":
@@ -80,9 +85,16 @@ function State({ call, channelName, path, onLeave, onRetry }: CallStripProps) {
             className="mt-2"
             actions={
               !GONE.has(call.problem.code) && (
-                <Button className="h-8" onClick={() => onRetry(call.channelId)}>
-                  {t("action.tryAgain")}
-                </Button>
+                <>
+                  <Button className="h-8" onClick={() => onRetry(call.channelId)}>
+                    {t("action.tryAgain")}
+                  </Button>
+                  {NO_WAY.has(call.problem.code) && (
+                    <Button className="h-8" onClick={onTest} data-testid="connection-test-open">
+                      {t("connectionTest.start")}
+                    </Button>
+                  )}
+                </>
               )
             }
           />

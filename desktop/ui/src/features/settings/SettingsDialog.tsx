@@ -2,6 +2,7 @@ import { useTranslation } from "react-i18next";
 import type { User } from "../../api/client";
 import { Choice } from "../../components/Choice";
 import { Dialog } from "../../components/Dialog";
+import { ConnectionTest } from "../connection/ConnectionTest";
 import { Avatar } from "../people/Avatar";
 import { PasswordForm } from "./PasswordForm";
 import { setTheme, useTheme } from "./useTheme";
@@ -31,6 +32,11 @@ export function SettingsDialog({ me, onClose }: { me: User; onClose: () => void 
             ]}
             onChange={setTheme}
           />
+        </section>
+        <section className="border-t border-line pt-5">
+          <h3 className="mb-1.5 font-medium">{t("settings.connection")}</h3>
+          <p className="mb-3 text-soft">{t("connectionTest.intro")}</p>
+          <ConnectionTest />
         </section>
         <PasswordForm username={me.username} />
       </div>

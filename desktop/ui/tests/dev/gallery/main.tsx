@@ -28,4 +28,4 @@ applyTheme();
 await startTranslations();
 const root = document.getElementById("root");
 const queries = new QueryClient({ defaultOptions: { queries: { retry: false, refetchOnWindowFocus: false } } });
-if (root) createRoot(root).render(<App queries={queries} voice={new ScriptedVoice(scene.voice)} />);
+if (root) createRoot(root).render(<App queries={queries} voice={new ScriptedVoice(scene.voice, scene.paths)} />);

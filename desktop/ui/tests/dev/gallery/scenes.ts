@@ -1,7 +1,8 @@
 import type { ChannelWithParticipants, MediaPath, Presence, User } from "../../../src/api/client";
 import type { Problem, ProblemCode } from "../../../src/api/problem";
 import type { components } from "../../../src/api/schema";
-import type { CallPerson, VoiceSnapshot } from "../../../src/voice/client";
+import type { CallPerson, PathOutcome, VoiceSnapshot } from "../../../src/voice/client";
+import type { ScriptedPaths } from "../../../src/voice/scripted";
 
 export type Scene = {
   /** Address of the page; the app itself if left out. */
@@ -16,6 +17,8 @@ export type Scene = {
   setupNeeded?: boolean;
   streamLost?: boolean;
   voice?: Partial<VoiceSnapshot>;
+  /** What tests of paths come to. The server offers these. */
+  paths?: ScriptedPaths;
   /** Requests (`GET /path`) that fail. */
   refuse?: Record<string, ProblemCode>;
   /** A request that stays without an answer. */
@@ -50,6 +53,7 @@ const log: Scene["log"] = [
   entry(1, { action: "kick", actor_id: null, actor_name: null, target_name: "Priya" }),
 ];
 
+const closed: PathOutcome = { works: false, stage: "media", detail: "could not establish PC connection" };
 const call = { state: "connected", channelId: "c1" } as const;
 const people = inCall([0, 1, 2, 6]);
 const live: Partial<VoiceSnapshot> = { call, people, microphone: { state: "live" } };
@@ -68,6 +72,21 @@ export const scenes: Record<string, Scene> = {
   "empty-owner": { me: owner, channels: [] },
   "empty-member": { me: member, channels: [] },
   "list-failed": { me: owner, refuse: { "GET /api/voice/channels": "internal" } },
+  "paths-good": {
+    me: member,
+    channels,
+    paths: { udp4: works(12), udp6: works(14), tcp: works(19), "turn-tls": works(23) },
+  },
+  "paths-detour": {
+    me: member,
+    channels,
+    paths: { udp4: closed, tcp: works(31, 0.004), "turn-udp": closed, "turn-tcp": works(33), "turn-tls": works(36) },
+  },
+  "paths-closed": {
+    me: member,
+    channels,
+    paths: { udp4: closed, tcp: closed, "turn-udp": closed, "turn-tcp": closed },
+  },
   idle: { me: owner, users, channels, bans, log },
   "no-bans": { me: owner, channels },
   "idle-member": { me: member, channels },
@@ -108,6 +127,10 @@ export const scenes: Record<string, Scene> = {
   "sound-blocked": { me: owner, channels, voice: { ...live, playbackBlocked: true } },
   crowd: { me: owner, channels, voice: { ...live, people: inCall(Array.from({ length: 40 }, (_, i) => i)) } },
 };
+
+function works(roundTrip: number, lost = 0): PathOutcome {
+  return { works: true, soundAfter: 300 + roundTrip, roundTrip, lost };
+}
 
 function ban(id: string, ban: Partial<components["schemas"]["Ban"]>): components["schemas"]["Ban"] {
   const nobody = { user_id: null, username: null, network: null, reason: null, expires_at: null };

@@ -24,6 +24,10 @@ export function playServer(scene: Scene) {
         return Response.json(scene.bans ?? []);
       case "GET /api/audit-log":
         return Response.json({ entries: scene.log ?? [], next_before: null });
+      case "POST /api/voice/connection-test": {
+        const paths = Object.keys(scene.paths ?? {}).map((path) => ({ path, sender: "s", receiver: "r" }));
+        return Response.json({ wsUrl: "ws://nowhere.invalid", serverTime: Date.now(), paths });
+      }
       case "POST /api/invites":
         return Response.json({ ...INVITE, url: `${location.origin}/invite#${INVITE.code}` }, { status: 201 });
       case "GET /api/invites/CODE":

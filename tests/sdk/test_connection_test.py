@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,7 @@ def heard(samples: str) -> bool:
 
 def check_travel(server: Server, path: str) -> None:
     """Media in rooms for this path has travelled by it only, as the log says."""
-    said = [line for line in server.log.read_text().splitlines() if f'-{path}"' in line]
+    room = re.compile(rf'"connection-test-[\w-]{{22}}-{path}"')
+    said = [line for line in server.log.read_text().splitlines() if room.search(line)]
     seen = {(line["transport"], line["family"]) for line in map(json.loads, said) if line["message"] == "media path"}
     assert seen and seen <= TRAVEL[path], said

@@ -12,14 +12,16 @@ use super::checkup::{self, Progress};
 use crate::checkup::{Finding, Report, paths};
 
 pub const AFTER_HELP: &str = "\
-Each path is tried with two sessions: what one sends for two seconds (50 packets a second) the other hears, by way of the
-server. Times are round trips. Of datagrams, some as large as 1200, 1232, 1400 and 1472 bytes are tried.
+Each path is tried with two sessions: what one sends for two seconds (50 packets a second) the
+other hears, by way of the server. Times are round trips. Of datagrams, some as large as 1200,
+1232, 1400 and 1472 bytes are tried.
 
-Secrets are no flags, as every user of a machine can read those. They are asked for, or taken from the environment:
-BANTER_PASSWORD (with --user), BANTER_API_SECRET (with --api-key), or BANTER_TOKEN alone: a session's token, or a LiveKit access
-token with the grant roomCreate.
+Secrets are no flags, as every user of a machine can read those. They are asked for, or taken from
+the environment: BANTER_PASSWORD (with --user), BANTER_API_SECRET (with --api-key), or
+BANTER_TOKEN alone: a session's token, or a LiveKit access token with the grant roomCreate.
 
-Exit codes: 0 nothing fails (there may be warnings), 1 something fails, 2 wrong use, or it could not run.";
+Exit codes: 0 nothing fails (there may be warnings), 1 something fails, 2 wrong use, or it could
+not run.";
 
 #[derive(Debug, Args)]
 pub struct Command {

@@ -13,6 +13,8 @@ const COMFORTABLE: u64 = 500 << 20;
 #[derive(Debug)]
 pub enum State {
     Missing,
+    /// It is not there, and cannot be made.
+    Forbidden(io::Error),
     /// Files can be made in it.
     Writable {
         is_private: bool,
@@ -26,7 +28,9 @@ pub enum State {
 pub fn look(path: &Path) -> State {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return State::Missing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return may_be_made(path).map_or_else(State::Forbidden, |()| State::Missing);
+        }
         Err(error) => return State::Unreadable(error),
     };
     if !metadata.is_dir() {
@@ -44,6 +48,22 @@ pub fn look(path: &Path) -> State {
         }
         Err(error) => State::ReadOnly(error),
     }
+}
+
+/// Whether there is a folder above that this user may make others in.
+#[cfg(unix)]
+fn may_be_made(path: &Path) -> io::Result<()> {
+    use rustix::fs::Access;
+    match path.ancestors().skip(1).find(|ancestor| ancestor.exists()) {
+        Some(above) => Ok(rustix::fs::access(above, Access::WRITE_OK | Access::EXEC_OK)?),
+        // A name without a folder before it is in the one where this program runs.
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn may_be_made(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -73,6 +93,11 @@ pub fn judge(path: &Path, state: &State) -> Finding {
                 .fix(format!("chmod 700 {shown}; the server does so at its next start"))
         }
         State::Missing => finding(Verdict::Ok, format!("{shown} is made at the first start")),
+        State::Forbidden(error) => finding(Verdict::Fail, format!("{shown} cannot be made: {error}"))
+            .because(read_only_cause(error))
+            .fix(format!(
+                "make {shown} for the user that the server runs as, or name another folder with --data-dir"
+            )),
         State::NotAFolder => finding(Verdict::Fail, format!("{shown} is no folder"))
             .because("a file has the name of the data folder")
             .fix("name another folder with --data-dir"),
@@ -148,6 +173,9 @@ mod tests {
         assert_eq!(read_only.result, Verdict::Fail);
         assert!(read_only.cause.expect("a cause").contains("read-only"));
         assert!(finding(io::ErrorKind::PermissionDenied).cause.expect("a cause").contains("another user"));
+        let forbidden = State::Forbidden(io::ErrorKind::ReadOnlyFilesystem.into());
+        assert!(!is_usable(&forbidden));
+        assert_eq!(judge(Path::new("/data"), &forbidden).result, Verdict::Fail);
     }
 
     #[test]

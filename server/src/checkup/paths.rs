@@ -44,6 +44,24 @@ pub fn skipped(path: TestPath, why: &str) -> Finding {
     Finding::new(path.as_str(), name(path), Verdict::Skip, why)
 }
 
+/// A path of which the server tells no client.
+pub fn absent(path: TestPath, side: &Side) -> Finding {
+    let Side::Server(ports) = side else { return skipped(path, "the server does not offer it") };
+    let (port, key) = match path {
+        TestPath::Udp4 | TestPath::Udp6 => return skipped(path, "the server has no address for it"),
+        TestPath::Tcp => (ports.rtc_tcp, "--rtc-tcp-port"),
+        TestPath::TurnUdp | TestPath::TurnTcp => (ports.turn, "--turn-port"),
+        TestPath::TurnTls => (ports.turn_tls, "--turn-tls-port"),
+    };
+    match port {
+        None => skipped(path, &format!("it is closed ({key})")),
+        Some(_) => skipped(
+            path,
+            "clients are not told of it: it needs a certificate of an authority (--tls auto or files)",
+        ),
+    }
+}
+
 pub fn judge(report: &PathReport, side: &Side) -> Finding {
     match &report.outcome {
         Ok(connected) => judge_connected(report.path, connected),
@@ -265,16 +283,7 @@ mod tests {
 
     #[test]
     fn a_path_that_is_dropped_names_the_port_to_open_on_the_server() {
-        let ports = Ports {
-            http: 7880,
-            metrics: None,
-            acme_http: None,
-            rtc_udp: vec![50_000, 50_001],
-            rtc_tcp: Some(7881),
-            turn: Some(3478),
-            turn_tls: Some(5349),
-            pid: 1,
-        };
+        let ports = ports();
         let fix = |path, failure| {
             let finding = judge(&PathReport { path, outcome: Err(failure) }, &Side::Server(ports.clone()));
             assert_eq!(finding.result, Verdict::Fail);
@@ -292,6 +301,15 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_is_not_offered_is_so_for_a_reason() {
+        let ports = Ports { rtc_tcp: None, ..ports() };
+        let reason = |path| absent(path, &Side::Server(ports.clone())).detail;
+        assert!(reason(TestPath::TurnTls).contains("certificate of an authority"));
+        assert_eq!(reason(TestPath::Tcp), "it is closed (--rtc-tcp-port)");
+        assert_eq!(absent(TestPath::Tcp, &Side::Client).detail, "the server does not offer it");
+    }
+
+    #[test]
     fn clients_that_are_sent_elsewhere_are_told_of() {
         let sent_to =
             |reached: &str, ws_url| judge_sent_to(&Url::parse(reached).expect("a URL"), ws_url).is_some();
@@ -305,6 +323,19 @@ mod tests {
     fn a_machine_without_the_family_skips_it() {
         let report = PathReport { path: TestPath::Udp6, outcome: Err(Failure::NoAddress) };
         assert_eq!(judge(&report, &Side::Client).result, Verdict::Skip);
+    }
+
+    fn ports() -> Ports {
+        Ports {
+            http: 7880,
+            metrics: None,
+            acme_http: None,
+            rtc_udp: vec![50_000, 50_001],
+            rtc_tcp: Some(7881),
+            turn: Some(3478),
+            turn_tls: Some(5349),
+            pid: 1,
+        }
     }
 
     fn connected(path: TestPath, lost: u32, largest: Option<usize>, round_trip: u64) -> PathReport {

@@ -84,7 +84,7 @@ pub async fn try_paths(
     }
     findings.extend(wanted.iter().map(|path| match reports.iter().find(|report| report.path == *path) {
         Some(report) => paths::judge(report, side),
-        None => paths::skipped(*path, "the server does not offer it"),
+        None => paths::absent(*path, side),
     }));
     findings
 }

@@ -89,6 +89,7 @@ impl Call {
             addresses: vec![server.ip()],
             external: Vec::new(),
             port: server.port(),
+            shares_port: false,
             tcp_ports: Vec::new(),
         };
         let identity = Identity::generate().expect("an identity");

@@ -130,6 +130,7 @@ fn start(
         bind: media_bind(config),
         ports: config.rtc_port_range.clone(),
         tcp_ports: tcp_port.into_iter().collect(),
+        share_port: false,
         workers: config.rtc_workers.unwrap_or_else(|| cores().min(ports(&config.rtc_port_range))),
         addresses: addresses.to_vec(),
         relay: secrets.map(|secrets| RelayConfig {

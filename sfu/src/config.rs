@@ -15,6 +15,8 @@ pub struct Config {
     pub external: Vec<IpAddr>,
     /// The worker's UDP port.
     pub port: u16,
+    /// Other workers have the same port: they have to know whose peers are where.
+    pub shares_port: bool,
     /// The ports at which streams are accepted, for whichever worker they belong to. The first is named to clients.
     pub tcp_ports: Vec<u16>,
 }
@@ -64,6 +66,7 @@ mod tests {
             worker: 0,
             external: Vec::new(),
             port: 50_000,
+            shares_port: false,
             tcp_ports: vec![7881, 443],
         }
     }

@@ -29,6 +29,17 @@ impl From<Path> for Remote {
     }
 }
 
+/// What a core has found out about an address, for the workers with which it shares a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// A peer of ours knows our credentials there.
+    Validated,
+    /// A peer of ours receives there: whoever had it has it no more.
+    Nominated,
+    /// No peer of ours is there any more.
+    Released,
+}
+
 /// The id that pairs a STUN answer with its question (RFC 8489 §5).
 pub(crate) type TransactionId = [u8; 12];
 

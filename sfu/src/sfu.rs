@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use slab::Slab;
 use tracing::{debug, error, trace};
 
-use crate::connection::{Connection, Remote, TransactionId};
+use crate::connection::{Claim, Connection, Remote, TransactionId};
 use crate::net::{Event, FailReason, PeerConnection, Reach};
 use crate::outbox::{Departures, Frames};
 use crate::relayed;
@@ -47,6 +47,7 @@ pub struct Sfu {
     due: Vec<Timer>,
     pub(crate) departures: Departures,
     pub(crate) events: VecDeque<(RoomKey, Event)>,
+    claims: Vec<(Remote, Claim)>,
     pub(crate) counters: Counters,
 }
 
@@ -94,6 +95,7 @@ impl Sfu {
             due: Vec::new(),
             departures: Departures::default(),
             events: VecDeque::new(),
+            claims: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -180,6 +182,16 @@ impl Sfu {
     /// The next event and the room it belongs to. `None` means nothing more for now.
     pub fn poll_event(&mut self) -> Option<(RoomKey, Event)> {
         self.events.pop_front()
+    }
+
+    /// What the workers on the same port have to know, in order.
+    pub(crate) fn take_claims(&mut self) -> impl Iterator<Item = (Remote, Claim)> {
+        self.claims.drain(..)
+    }
+
+    /// Whether a peer is there, by ICE.
+    pub(crate) fn has_peer_at(&self, remote: Remote) -> bool {
+        self.connection_by_remote.contains_key(&remote)
     }
 
     pub fn counters(&self) -> Counters {
@@ -314,12 +326,14 @@ impl Sfu {
             return;
         }
         self.route(index, remote);
+        self.claim(remote, Claim::Validated);
     }
 
     fn nominated(&mut self, index: usize, path: Path) {
         debug!(connection = index, protocol = ?path.protocol, local = %path.local, remote = %path.remote, "path nominated");
         self.connections[index].egress.path = Some(path);
         self.route(index, path.into());
+        self.claim(path.into(), Claim::Nominated);
         // Later changes wait for the next review, so that a client cannot make many.
         if self.connections[index].told_path.is_none() {
             self.review_path(index);
@@ -332,8 +346,16 @@ impl Sfu {
             && self.connection_by_remote.get(&given_up) == Some(&index)
         {
             self.connection_by_remote.remove(&given_up);
+            self.claim(given_up, Claim::Released);
         }
         self.connection_by_remote.insert(remote, index);
+    }
+
+    /// A stream is one worker's from its first message on; all else arrives where the system likes.
+    fn claim(&mut self, remote: Remote, claim: Claim) {
+        if self.config.shares_port && remote.protocol != Protocol::Tcp {
+            self.claims.push((remote, claim));
+        }
     }
 
     fn connected(&mut self, index: usize, keys: &SrtpKeys, now: Instant) {
@@ -386,9 +408,10 @@ impl Sfu {
 
     /// Its addresses may be somebody else's by now.
     fn forget_validated(&mut self, index: usize) {
-        for remote in self.connections[index].validated.drain(..) {
+        for remote in std::mem::take(&mut self.connections[index].validated) {
             if self.connection_by_remote.get(&remote) == Some(&index) {
                 self.connection_by_remote.remove(&remote);
+                self.claim(remote, Claim::Released);
             }
         }
     }

@@ -75,6 +75,7 @@ impl Stage {
             bind: LOCALHOST,
             ports: 0..=0,
             tcp_ports: Vec::new(),
+            share_port: false,
             workers: 1,
             addresses: vec![LOCALHOST],
             relay: None,

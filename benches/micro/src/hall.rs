@@ -38,6 +38,7 @@ impl Hall {
             external: Vec::new(),
             addresses: vec![SERVER.ip()],
             port: SERVER.port(),
+            shares_port: false,
             tcp_ports: Vec::new(),
         };
         let mut rng = StdRng::seed_from_u64(1);

@@ -43,6 +43,7 @@ impl Server {
             bind: loopback,
             ports: 0..=0,
             tcp_ports: Vec::new(),
+            share_port: false,
             workers: 1,
             addresses: vec![loopback],
             relay: None,

@@ -19,11 +19,20 @@ use crate::counters::counters;
 mod linux;
 #[cfg(any(not(target_os = "linux"), test))]
 mod portable;
+#[cfg(target_os = "linux")]
+mod steering;
 
 #[cfg(target_os = "linux")]
 use linux::Io;
+#[cfg(target_os = "linux")]
+pub(super) use linux::Steering;
 #[cfg(not(target_os = "linux"))]
 use portable::Io;
+#[cfg(not(target_os = "linux"))]
+pub(super) use portable::Steering;
+
+/// Whether several sockets can share a port so that each gets a part of what arrives.
+pub(super) const SHARES_PORTS: bool = cfg!(target_os = "linux");
 
 /// Datagrams that one call of [`MediaSocket::receive`] takes.
 const BATCH: usize = 32;
@@ -40,6 +49,8 @@ counters! {
         received,
         received_bytes,
         receive_calls,
+        /// Of those delivered: for another worker on the same port.
+        handed_over,
         /// Longer than a media datagram may be, and not delivered.
         oversized,
         sent,
@@ -52,6 +63,12 @@ counters! {
         /// Not sent because the destination cannot be reached, or not from here.
         failed,
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    No,
+    Yes,
 }
 
 /// A UDP socket for media, non-blocking. Register it with a [`mio::Poll`] and call [`MediaSocket::receive`] on readiness
@@ -69,19 +86,30 @@ impl MediaSocket {
     /// `0.0.0.0` on a host without IPv6.
     pub fn bind(address: IpAddr, ports: RangeInclusive<u16>) -> io::Result<Self> {
         let mut taken = None;
-        for port in ports.clone() {
-            match Self::bind_port(SocketAddr::new(address, port)) {
+        for port in ports {
+            match Self::bind_port(address, port, Sharing::No) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken = Some(error),
-                Err(error) if address.is_unspecified() && address.is_ipv6() && lacks_ipv6(&error) => {
-                    return Self::bind(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ports);
-                }
                 bound => return bound,
             }
         }
         Err(taken.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the port range is empty")))
     }
 
-    fn bind_port(address: SocketAddr) -> io::Result<Self> {
+    /// Binds a port that others of this program may bind as well, in this way; 0 means any. Whoever is not of this user cannot.
+    pub fn bind_shared(address: IpAddr, port: u16) -> io::Result<Self> {
+        Self::bind_port(address, port, Sharing::Yes)
+    }
+
+    fn bind_port(address: IpAddr, port: u16, sharing: Sharing) -> io::Result<Self> {
+        match Self::bind_at(SocketAddr::new(address, port), sharing) {
+            Err(error) if address.is_unspecified() && address.is_ipv6() && lacks_ipv6(&error) => {
+                Self::bind_at(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), sharing)
+            }
+            bound => bound,
+        }
+    }
+
+    fn bind_at(address: SocketAddr, sharing: Sharing) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -91,6 +119,8 @@ impl MediaSocket {
         let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(BUFFER_BYTES);
         let io = Io::new(&socket, address.is_ipv6())?;
+        #[cfg(target_os = "linux")]
+        socket.set_reuse_port(sharing == Sharing::Yes)?;
         socket.bind(&address.into())?;
         let socket = std::net::UdpSocket::from(socket);
         let local = socket.local_addr()?;
@@ -106,6 +136,15 @@ impl MediaSocket {
 
     pub fn counters(&self) -> SocketCounters {
         self.counters
+    }
+
+    pub(super) fn count_handed_over(&mut self) {
+        self.counters.handed_over += 1;
+    }
+
+    /// The means to have datagrams put on the right one of the sockets that share this one's port.
+    pub(super) fn steering(&self) -> io::Result<Steering> {
+        Steering::of(&self.socket)
     }
 
     /// Replaces the batch by what waits in the kernel, up to 32 datagrams.
@@ -232,6 +271,35 @@ mod tests {
             assert_eq!(receive_from(&peer), (SocketAddr::new(loopback, media.port()), b"welcome".to_vec()));
         }
         assert_eq!((media.counters().received, media.counters().sent), (2, 2));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_kernel_puts_what_comes_from_a_known_peer_on_its_workers_socket() {
+        for (bind, loopback) in
+            [(LOCALHOST, LOCALHOST), (DUAL_STACK, LOCALHOST), (DUAL_STACK, Ipv6Addr::LOCALHOST.into())]
+        {
+            let mut sockets = vec![MediaSocket::bind_shared(bind, 0).unwrap()];
+            let port = sockets[0].port();
+            sockets.extend((1..4).map(|_| MediaSocket::bind_shared(bind, port).unwrap()));
+            let peers: Vec<UdpSocket> = (0..40).map(|_| peer_at(loopback)).collect();
+            let workers: BTreeMap<_, _> =
+                peers.iter().zip(0..).map(|(peer, n)| (peer.local_addr().unwrap(), n % 4)).collect();
+            sockets[0].steering().unwrap().set(&workers).unwrap();
+            for (peer, worker) in peers.iter().zip((0..4).cycle()) {
+                peer.send_to(b"hello", (loopback, port)).unwrap();
+                let (from, _, _) = sockets[worker].receive_one();
+                assert_eq!(from, peer.local_addr().unwrap());
+            }
+            // A stranger arrives somewhere.
+            peer_at(loopback).send_to(b"hello", (loopback, port)).unwrap();
+            let mut batch = ReceiveBatch::new();
+            let arrived = |batch: &mut ReceiveBatch, socket: &mut MediaSocket| {
+                socket.receive(batch).unwrap();
+                batch.iter_mut().count()
+            };
+            assert_eq!(sockets.iter_mut().map(|socket| arrived(&mut batch, socket)).sum::<usize>(), 1);
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::gauges::{Gauges, MediaCounters};
+use super::handover::Announcement;
 use super::streams::Accepted;
 use crate::framing::Framing;
 use crate::outbox::Frames;
@@ -296,10 +297,12 @@ pub enum Command {
     Adopt {
         accepted: Accepted,
     },
-    /// What clients of another worker's TURN server send here.
-    FromClients {
+    /// What has arrived on another worker, or at its TURN server, for the core here.
+    Arrivals {
         datagrams: Frames,
     },
+    /// Another worker on the same port has found out where a peer of its own is.
+    Claim(Announcement),
     /// What another worker sends to clients of the TURN server here.
     ToClients {
         datagrams: Frames,

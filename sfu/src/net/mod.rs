@@ -5,8 +5,10 @@ mod batch;
 mod channel;
 mod gauges;
 mod handle;
+mod handover;
 mod relay;
 mod start;
+mod steer;
 mod streams;
 mod worker;
 

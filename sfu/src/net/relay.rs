@@ -1,15 +1,15 @@
 //! TURN on a worker: what clients send through it, and what it sends to them.
 //!
-//! A client's datagram for a peer is handed to the core as one from the relayed address, here or on the worker whose port it is for. What
+//! A client's datagram for a peer is handed to the core as one from the relayed address, here or on the worker that it is for. What
 //! the core sends to a relayed address is wrapped by the worker that gave that address out.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::batch::MediaSocket;
-use super::handle::{Command, WorkerLink};
+use super::handle::Command;
+use super::handover::Neighbours;
 use super::streams::Streams;
 use crate::outbox::Frames;
 use crate::transport::Path;
@@ -18,14 +18,6 @@ use crate::{Outbox, relayed};
 
 /// Addresses of ours that only clients have named, by coming in there. The oldest makes way for a new one.
 const MAX_LEARNED: usize = 64;
-
-/// All workers, as each of them sees the others.
-#[derive(Clone, Debug)]
-pub(super) struct Neighbours {
-    pub(super) links: Arc<[WorkerLink]>,
-    /// The UDP port of each.
-    pub(super) ports: Arc<[u16]>,
-}
 
 /// One worker's TURN server and the ways out.
 #[derive(Debug)]
@@ -40,14 +32,12 @@ pub(super) struct Relay {
     own_addresses: usize,
     /// For the socket of TURN.
     outbox: Outbox,
-    /// From clients of ours, for cores of others.
-    arrivals: Vec<Frames>,
     /// From our core, for clients of others.
     departures: Vec<Frames>,
     scratch: Vec<u8>,
 }
 
-/// A datagram from a relayed address to a worker's core.
+/// A datagram from a relayed address to some worker's core.
 pub(super) struct Passed<'a> {
     pub(super) path: Path,
     pub(super) datagram: &'a mut [u8],
@@ -61,7 +51,7 @@ impl Relay {
         neighbours: Neighbours,
         addresses: &[IpAddr],
     ) -> Self {
-        let none = || neighbours.links.iter().map(|_| Frames::default()).collect();
+        let departures = neighbours.links.iter().map(|_| Frames::default()).collect();
         let mut relay = Self {
             server,
             socket,
@@ -69,8 +59,7 @@ impl Relay {
             addresses: addresses.iter().copied().collect(),
             own_addresses: addresses.len(),
             outbox: Outbox::default(),
-            arrivals: none(),
-            departures: none(),
+            departures,
             scratch: vec![0; MAX_PREFIX_LEN + turn::MAX_PAYLOAD_LEN + MAX_SUFFIX_LEN],
             neighbours,
         };
@@ -106,7 +95,7 @@ impl Relay {
         self.server.set_peers(PeerFilter::new(peers));
     }
 
-    /// Takes a message of a client. What it sends to a peer on this worker is answered; the rest is dealt with.
+    /// Takes a message of a client. What it sends to a peer, on whichever worker, is answered; the rest is dealt with.
     pub(super) fn handle<'a>(
         &mut self,
         client: Client,
@@ -125,11 +114,7 @@ impl Relay {
             }
             Outcome::Relay { from, to, payload } => {
                 let path = Path::relayed(to, from, client.carrier());
-                let owner = self.neighbours.ports.iter().position(|&port| port == to.port())?;
-                if owner == self.number {
-                    return Some(Passed { path, datagram: &mut message[payload] });
-                }
-                self.arrivals[owner].push(path, &message[payload]);
+                return Some(Passed { path, datagram: &mut message[payload] });
             }
             Outcome::Close => streams.refuse((client.local, client.remote)),
         }
@@ -178,11 +163,7 @@ impl Relay {
             socket.send(&self.outbox);
             self.outbox.clear();
         }
-        let links = self.neighbours.links.iter();
-        for ((link, arrivals), departures) in links.zip(&mut self.arrivals).zip(&mut self.departures) {
-            if !arrivals.is_empty() {
-                link.send(Command::FromClients { datagrams: std::mem::take(arrivals) });
-            }
+        for (link, departures) in self.neighbours.links.iter().zip(&mut self.departures) {
             if !departures.is_empty() {
                 link.send(Command::ToClients { datagrams: std::mem::take(departures) });
             }

@@ -12,11 +12,14 @@ use std::time::{Instant, SystemTime};
 use mio::{Poll, Waker};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tracing::warn;
 
-use super::batch::{MediaSocket, ReceiveBatch};
+use super::batch::{MediaSocket, ReceiveBatch, SHARES_PORTS};
 use super::gauges::Gauges;
 use super::handle::{Command, MediaHandle, WorkerLink};
-use super::relay::{Neighbours, Relay};
+use super::handover::{Handover, Neighbours};
+use super::relay::Relay;
+use super::steer::{self, Change};
 use super::streams::{Arrivals, Streams};
 use super::worker::{FIRST_STREAM, WAKER, Worker};
 use crate::transport::{Identity, IdentityError};
@@ -35,6 +38,9 @@ pub struct MediaConfig {
     pub bind: IpAddr,
     /// Each worker takes the first free port of it. `0..=0` leaves the choice to the system.
     pub ports: RangeInclusive<u16>,
+    /// All workers listen at the first of `ports`, and so does TURN. There is one worker where the system cannot spread
+    /// datagrams over several sockets.
+    pub share_port: bool,
     /// Media threads, 1 to 64: as many as there are cores to spare.
     pub workers: usize,
     /// TCP ports at which somebody accepts streams and hands them to [`MediaHandle::adopt`]; the first is named to clients.
@@ -86,21 +92,50 @@ pub fn start(config: &MediaConfig) -> Result<(MediaHandle, Media), StartError> {
         config.relay.as_ref().and_then(|relay| relay.port).map(|port| turn_socket(config, port));
     let mut turn_socket = turn_socket.transpose()?;
     let turn_port = turn_socket.as_ref().map(|socket| socket.local_addr().port());
-    let places: Vec<Place> =
-        (0..config.workers.clamp(1, MAX_WORKERS)).map(|_| Place::new(config)).collect::<Result<_, _>>()?;
+    let places = places(config)?;
     let links: Vec<WorkerLink> = places.iter().map(|place| place.link.clone()).collect();
     let ports: Vec<u16> = places.iter().map(|place| place.socket.local_addr().port()).collect();
-    let neighbours = Neighbours { links: links.clone().into(), ports: ports.clone().into() };
-    let mut media = Media { links: links.clone(), threads: Vec::new(), ports, turn_port };
+    let (steering, steerer) = steering(config, &places).unzip();
+    let neighbours = Neighbours {
+        links: links.clone().into(),
+        ports: ports.clone().into(),
+        share_port: config.share_port,
+        steering,
+    };
+    let threads = steerer.into_iter().collect();
+    let mut media = Media { links: links.clone(), threads, ports, turn_port };
     for (number, place) in places.into_iter().enumerate() {
         let relay = match &config.relay {
             // The port of TURN is the first worker's; what is for others is passed on.
             Some(relay) => Some(place.relay(relay, number, &neighbours, turn_socket.take(), config)?),
             None => None,
         };
-        media.start_worker(number, place, relay, config, &identity)?;
+        let handover = Handover::new(number, neighbours.clone());
+        media.start_worker(number, place, relay, handover, config, &identity)?;
     }
     Ok((MediaHandle::new(links), media))
+}
+
+fn places(config: &MediaConfig) -> Result<Vec<Place>, StartError> {
+    let workers = match config.share_port && !SHARES_PORTS {
+        true => 1,
+        false => config.workers.clamp(1, MAX_WORKERS),
+    };
+    let mut port = *config.ports.start();
+    let mut place = || {
+        let place = Place::new(config, port)?;
+        port = place.socket.local_addr().port();
+        Ok(place)
+    };
+    (0..workers).map(|_| place()).collect()
+}
+
+/// Without it, datagrams are handed over.
+fn steering(config: &MediaConfig, places: &[Place]) -> Option<(mpsc::Sender<Change>, JoinHandle<()>)> {
+    let first = places.first().filter(|_| config.share_port && places.len() > 1)?;
+    steer::start(&first.socket)
+        .inspect_err(|error| warn!(%error, "datagrams arrive at any media thread and are handed over"))
+        .ok()
 }
 
 fn turn_socket(config: &MediaConfig, port: u16) -> Result<MediaSocket, StartError> {
@@ -117,13 +152,14 @@ struct Place {
 }
 
 impl Place {
-    fn new(config: &MediaConfig) -> Result<Self, StartError> {
+    /// `port` is the one to share.
+    fn new(config: &MediaConfig, port: u16) -> Result<Self, StartError> {
         let (bind, ports) = (config.bind, config.ports.clone());
-        let socket = MediaSocket::bind(bind, ports.clone()).map_err(|source| StartError::Bind {
-            bind,
-            ports,
-            source,
-        })?;
+        let socket = match config.share_port {
+            true => MediaSocket::bind_shared(bind, port),
+            false => MediaSocket::bind(bind, ports.clone()),
+        };
+        let socket = socket.map_err(|source| StartError::Bind { bind, ports, source })?;
         let poll = Poll::new().map_err(StartError::Thread)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(StartError::Thread)?);
         let (commands, receiver) = mpsc::channel();
@@ -164,7 +200,7 @@ impl Place {
 }
 
 impl Media {
-    /// The UDP port of each worker.
+    /// The UDP port of each worker, which may be the same.
     pub fn ports(&self) -> &[u16] {
         &self.ports
     }
@@ -190,6 +226,7 @@ impl Media {
         number: usize,
         place: Place,
         relay: Option<Relay>,
+        handover: Handover,
         config: &MediaConfig,
         identity: &Identity,
     ) -> Result<(), StartError> {
@@ -202,6 +239,7 @@ impl Media {
             addresses: reachable,
             external: Vec::new(),
             port: bound.port(),
+            shares_port: config.share_port,
             tcp_ports: config.tcp_ports.clone(),
         };
         let rng = StdRng::from_rng(&mut rand::rng());
@@ -216,6 +254,7 @@ impl Media {
             streams: Streams::new(FIRST_STREAM),
             arrivals: Arrivals::default(),
             relay,
+            handover,
             local,
         };
         let thread = thread::Builder::new()

@@ -15,9 +15,11 @@ use tracing::{debug, error, warn};
 use super::batch::{MediaSocket, ReceiveBatch};
 use super::gauges::{Gauges, MediaCounters};
 use super::handle::{Command, Event};
+use super::handover::Handover;
 use super::relay::{self, Passed, Relay};
 use super::streams::{Arrivals, Source, Streams};
 use crate::framing::{Framing, rfc4571_header};
+use crate::transport::Path;
 use crate::turn::{self, Client};
 use crate::{RoomKey, Sfu};
 
@@ -42,6 +44,7 @@ pub(super) struct Worker {
     pub(super) batch: ReceiveBatch,
     pub(super) streams: Streams,
     pub(super) relay: Option<Relay>,
+    pub(super) handover: Handover,
     pub(super) arrivals: Arrivals,
     /// What an arrival is taken to have been sent to where the system does not tell.
     pub(super) local: SocketAddr,
@@ -87,6 +90,9 @@ impl Worker {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
+            let now = Instant::now();
+            // Before datagrams: a neighbour says whose a peer is before that peer is answered.
+            let obeyed = self.obey(now);
             // The socket is polled by edges, so it is read until it is empty, over several turns if need be.
             more = self.receive();
             for event in &events {
@@ -101,7 +107,7 @@ impl Worker {
             turn_may_have_more = turn_may_have_more && self.receive_turn();
             more |= turn_may_have_more;
             let now = Instant::now();
-            match self.obey(now) {
+            match obeyed {
                 Next::Wait => {}
                 Next::Continue => more = true,
                 Next::Stop => return Ok(()),
@@ -134,16 +140,25 @@ impl Worker {
                 return false;
             }
             let now = Instant::now();
-            let Self { batch, sfu, relay, streams, .. } = self;
+            let port = self.local.port();
+            let Self { batch, socket, sfu, relay, streams, handover, .. } = self;
             for datagram in batch.iter_mut() {
-                let port = self.local.port();
                 let local = datagram.to.map_or(self.local, |address| SocketAddr::new(address, port));
                 match relay {
                     Some(relay) if turn::is_for_turn(datagram.payload) => {
                         let client = Client { transport: turn::Transport::Udp, local, remote: datagram.from };
-                        take_turn(relay, client, datagram.payload, sfu, streams, now);
+                        take_turn(relay, client, datagram.payload, sfu, streams, handover, now);
+                        continue;
                     }
-                    _ => sfu.handle_datagram(local, datagram.from, datagram.payload, now),
+                    _ => {}
+                }
+                let path = Path::udp(local, datagram.from);
+                match handover.neighbour(path, datagram.payload) {
+                    Some(neighbour) => {
+                        handover.push(neighbour, path, datagram.payload);
+                        socket.count_handed_over();
+                    }
+                    None => sfu.handle_datagram(local, datagram.from, datagram.payload, now),
                 }
             }
             self.flush(now);
@@ -157,7 +172,7 @@ impl Worker {
     /// The same for the port of TURN.
     fn receive_turn(&mut self) -> bool {
         for _ in 0..BATCHES_PER_TURN {
-            let Self { batch, sfu, relay: Some(relay), streams, .. } = self else { return false };
+            let Self { batch, sfu, relay: Some(relay), streams, handover, .. } = self else { return false };
             let Some(socket) = &mut relay.socket else { return false };
             if let Err(error) = socket.receive(batch) {
                 warn!(%error, "receiving failed");
@@ -169,7 +184,7 @@ impl Worker {
                 let address = datagram.to.unwrap_or(self.local.ip());
                 let local = SocketAddr::new(address, bound.port());
                 let client = Client { transport: turn::Transport::Udp, local, remote: datagram.from };
-                take_turn(relay, client, datagram.payload, sfu, streams, now);
+                take_turn(relay, client, datagram.payload, sfu, streams, handover, now);
             }
             self.flush(now);
             if !self.batch.may_have_more() {
@@ -191,13 +206,14 @@ impl Worker {
 
     fn take_frames(&mut self, arrivals: &mut Arrivals, now: Instant) {
         for (Source { ends, framing, is_tls }, frame) in arrivals.iter_mut() {
-            match (framing, &mut self.relay) {
-                (Framing::Rfc4571, _) => self.sfu.handle_frame(ends.0, ends.1, frame, now),
+            let Self { sfu, streams, relay, handover, .. } = self;
+            match (framing, relay) {
+                (Framing::Rfc4571, _) => sfu.handle_frame(ends.0, ends.1, frame, now),
                 (Framing::Turn, Some(relay)) => {
                     let client = relay::client(ends, is_tls);
-                    take_turn(relay, client, frame, &mut self.sfu, &mut self.streams, now);
+                    take_turn(relay, client, frame, sfu, streams, handover, now);
                 }
-                (Framing::Turn, None) => self.streams.refuse(ends),
+                (Framing::Turn, None) => streams.refuse(ends),
             }
         }
         arrivals.clear();
@@ -283,11 +299,12 @@ impl Worker {
                 self.take_frames(&mut arrivals, now);
                 self.arrivals = arrivals;
             }
-            Command::FromClients { mut datagrams } => {
+            Command::Arrivals { mut datagrams } => {
                 for (path, datagram) in datagrams.iter_mut() {
                     sfu.handle_relayed(path, datagram, now);
                 }
             }
+            Command::Claim(announcement) => self.handover.note(announcement, sfu),
             Command::ToClients { datagrams } => {
                 if let Some(relay) = &mut self.relay {
                     for (path, datagram) in datagrams.iter() {
@@ -337,6 +354,8 @@ impl Worker {
     }
 
     fn send(&mut self, now: Instant) {
+        self.handover.announce(self.sfu.take_claims());
+        self.handover.flush();
         if let Some(relay) = &mut self.relay {
             if !self.sfu.relayed().is_empty() {
                 let mut relayed = std::mem::take(self.sfu.relayed());
@@ -367,17 +386,20 @@ impl Worker {
     }
 }
 
-/// Gives a message to the TURN server, and what comes of it to the core.
+/// Gives a message to the TURN server, and what comes of it to the core that it is for.
 fn take_turn(
     relay: &mut Relay,
     client: Client,
     message: &mut [u8],
     sfu: &mut Sfu,
     streams: &mut Streams,
+    handover: &mut Handover,
     now: Instant,
 ) {
     let passed = relay.handle(client, message, sfu.outbox(), streams, now);
-    if let Some(Passed { path, datagram }) = passed {
-        sfu.handle_relayed(path, datagram, now);
+    let Some(Passed { path, datagram }) = passed else { return };
+    match handover.neighbour(path, datagram) {
+        Some(neighbour) => handover.push(neighbour, path, datagram),
+        None => sfu.handle_relayed(path, datagram, now),
     }
 }

@@ -75,6 +75,7 @@ impl Meeting {
             external: Vec::new(),
             addresses: vec![SFU_IP],
             port: SFU_PORT,
+            shares_port: false,
             tcp_ports: Vec::new(),
         };
         let rng = StdRng::seed_from_u64(1);

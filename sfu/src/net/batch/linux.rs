@@ -6,12 +6,14 @@
     reason = "recvmmsg, sendmmsg and setsockopt take pointers; the standard library has none of them"
 )]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use super::steering;
 use super::{Arrival, BATCH, MAX_DATAGRAM, ReceiveBatch, SocketCounters};
 use crate::{Outbox, Transmit};
 
@@ -236,6 +238,35 @@ impl Io {
             libc::sendmmsg(fd, messages.as_mut_ptr(), message_count as libc::c_uint, libc::MSG_DONTWAIT as _)
         };
         usize::try_from(taken).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+/// Puts datagrams on one of the sockets that share a port.
+#[derive(Debug)]
+pub struct Steering(OwnedFd);
+
+impl Steering {
+    pub fn of(socket: &mio::net::UdpSocket) -> io::Result<Self> {
+        socket.as_fd().try_clone_to_owned().map(Self)
+    }
+
+    /// From now on, what comes from these peers arrives on the socket with the number of their worker, in the order in which
+    /// the sockets were bound.
+    pub fn set(&self, worker_by_peer: &BTreeMap<SocketAddr, usize>) -> io::Result<()> {
+        let mut program = steering::program(worker_by_peer);
+        let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        // SAFETY: the pointer and length are those of a program's header, which points to instructions that outlive the call;
+        // the call copies them.
+        let result = unsafe {
+            libc::setsockopt(
+                self.0.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_REUSEPORT_CBPF,
+                (&raw const program).cast(),
+                size_of::<libc::sock_fprog>() as libc::socklen_t,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
 

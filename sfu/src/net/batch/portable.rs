@@ -6,6 +6,22 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use super::{Arrival, MAX_DATAGRAM, ReceiveBatch, SocketCounters};
 use crate::Outbox;
 
+/// Ports are not shared here.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub struct Steering;
+
+#[cfg(not(target_os = "linux"))]
+impl Steering {
+    pub fn of(_socket: &mio::net::UdpSocket) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub fn set(&self, _worker_by_peer: &std::collections::BTreeMap<SocketAddr, usize>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Io {
     /// The socket speaks IPv6, in which IPv4 is mapped.

@@ -89,7 +89,10 @@ impl App {
         if config.api_keys.is_empty() {
             return Err(anyhow::anyhow!("there is no API key in the settings").into());
         }
-        let (listeners, http_port) = bind::listen(&config.bind, config.port, &keys::PORT)?;
+        let (listeners, http_port) = match config.single_port {
+            true => bind::listen_with_udp(&config.bind, config.port, &keys::SINGLE_PORT)?,
+            false => bind::listen(&config.bind, config.port, &keys::PORT)?,
+        };
         let (metrics_listeners, metrics_port) =
             bind::listen_if(&config.bind, config.metrics.port, &keys::METRICS_PORT)?;
         // Before a certificate is asked for: the authority may come at once.
@@ -104,8 +107,8 @@ impl App {
             ending: ending_seen.clone(),
         };
         let tls = Tls::start(&config.tls, around, ambient::now().wall)?;
-        let voice = VoicePorts::open(&config, &folder, tls.as_ref())?;
-        let (handle, media) = (voice.handle.clone(), &voice.media);
+        let voice = VoicePorts::open(&config, &folder, tls.as_ref(), http_port)?;
+        let handle = voice.handle.clone();
 
         let (reports, presence) = mpsc::unbounded_channel();
         let directory = Arc::new(Directory(database.clone()));
@@ -159,19 +162,19 @@ impl App {
         let router = http::router(state.clone(), livekit, challenges.clone());
         let gate = Gate::new(&config.trusted_proxies);
         let metrics = http::metrics_router(state.metrics.clone());
-        let metrics = Port { router: metrics, gate: gate.clone(), tls: None };
+        let metrics = Port { router: metrics, gate: gate.clone(), tls: None, media: None };
         tokio::spawn(serve(metrics_listeners, metrics, ending.subscribe()));
         if !acme_listeners.is_empty() {
             let front = Front { public_url: config.public_url.clone(), port: http_port };
             let router = http::acme_router(challenges, front);
-            let aside = Port { router, gate: gate.clone(), tls: None };
+            let aside = Port { router, gate: gate.clone(), tls: None, media: None };
             tokio::spawn(serve(acme_listeners, aside, ending.subscribe()));
         }
         let ports = Ports {
             http: http_port,
             metrics: metrics_port,
             acme_http,
-            rtc_udp: media.ports().to_vec(),
+            rtc_udp: voice.udp_ports(),
             rtc_tcp: voice.rtc_tcp,
             turn: voice.turn,
             turn_tls: voice.turn_tls,
@@ -185,7 +188,8 @@ impl App {
         );
         tokio::spawn(asking);
         let media = voice.keep(&gate, &ending);
-        let port = Port { router, gate, tls: tls.clone() };
+        let media_here = config.single_port.then_some(handle);
+        let port = Port { router, gate, tls: tls.clone(), media: media_here };
         let serving = tokio::spawn(serve(listeners, port, ending.subscribe()));
         ports.write(&folder).context("writing ports.json into the data folder")?;
         tracing::info!(http = ports.http, udp = ?ports.rtc_udp, tcp = ?ports.rtc_tcp, data = %folder.path().display(), "listening");

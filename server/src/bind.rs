@@ -1,6 +1,6 @@
 //! Opening ports, and what is said when one is taken.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use anyhow::Context;
 use socket2::{Domain, Socket, Type};
@@ -9,11 +9,16 @@ use tokio::net::TcpListener;
 use crate::config::keys::Key;
 use crate::port_holder::{self, Holder, Transport};
 
+/// Ports that are looked at where any will do, for one that is free for two protocols.
+const MAX_TRIES: usize = 100;
+
 /// Why a port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error(transparent)]
     PortInUse(#[from] PortInUse),
+    #[error(transparent)]
+    PortForbidden(#[from] PortForbidden),
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
@@ -21,7 +26,7 @@ pub enum BindError {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{} port {port} is in use{}; stop that program, or choose another port with --{flag}",
-    match .transport { Transport::Tcp => "TCP", Transport::Udp => "UDP" },
+    .transport.name(),
     .holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default()
 )]
 pub struct PortInUse {
@@ -29,6 +34,18 @@ pub struct PortInUse {
     port: u16,
     flag: String,
     holder: Option<Holder>,
+}
+
+/// Ports below 1024 are not for everybody.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} port {port} may not be opened by this user; allow it with `sudo setcap cap_net_bind_service=+ep` on the program's \
+     file, with AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit, or choose a port above 1023",
+    .transport.name()
+)]
+pub struct PortForbidden {
+    pub transport: Transport,
+    pub port: u16,
 }
 
 impl PortInUse {
@@ -49,6 +66,17 @@ pub fn listen(binds: &[IpAddr], port: u16, key: &Key) -> Result<(Vec<TcpListener
     Ok((listeners, port))
 }
 
+/// The same for a port that is to be free for UDP as well, which is bound later.
+pub fn listen_with_udp(binds: &[IpAddr], port: u16, key: &Key) -> Result<(Vec<TcpListener>, u16), BindError> {
+    for _ in 0..MAX_TRIES {
+        let (listeners, found) = listen(binds, port, key)?;
+        if port != 0 || binds.iter().all(|bind| UdpSocket::bind((bound(*bind), found)).is_ok()) {
+            return Ok((listeners, found));
+        }
+    }
+    Err(anyhow::anyhow!("no port was found that is free for TCP and for UDP").into())
+}
+
 /// The same for a port that there may not be.
 pub fn listen_if(
     binds: &[IpAddr],
@@ -67,6 +95,9 @@ fn listen_at(address: SocketAddr, key: &Key) -> Result<TcpListener, BindError> {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             Err(PortInUse::new(Transport::Tcp, address.port(), key).into())
         }
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(PortForbidden { transport: Transport::Tcp, port: address.port() }.into())
+        }
         Err(error) => {
             Err(anyhow::Error::new(error).context(format!("binding the TCP port {address}")).into())
         }
@@ -82,7 +113,7 @@ pub fn bound(bind: IpAddr) -> IpAddr {
 }
 
 fn has_ipv6() -> bool {
-    std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
+    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
 }
 
 fn tcp_listener(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -1,12 +1,13 @@
 //! The TCP doors of the media plane: accepts streams, waits for what they begin with, and gives each to a worker.
 
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use banter_sfu::framing::Framing;
 use banter_sfu::net::{Accepted, MediaHandle};
-use rustls::ServerConfig;
+use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::listener::{ACCEPT_PAUSE, Gate, ended};
+use crate::sorting::{Opening, Unknown, sort};
 
 /// For the first message of a stream, from when it was accepted, with the TLS handshake.
 const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,37 +65,75 @@ impl Door {
         }
     }
 
-    async fn admit(&self, stream: TcpStream, place: Box<dyn std::any::Any + Send>) -> io::Result<()> {
-        let framing = self.framing;
-        let (stream, tls, early) = match &self.tls {
+    async fn admit(&self, mut stream: TcpStream, place: Box<dyn Any + Send>) -> io::Result<()> {
+        let Self { media, framing, tls, .. } = self;
+        match tls {
             None => {
-                let mut stream = stream;
-                let early = first_message(&mut stream, framing).await?;
-                (stream, None, early)
+                let opening = Early { framing: *framing, bytes: Vec::new() }.completed(&mut stream).await?;
+                hand_over(media, stream, None, opening, place)
             }
             Some(config) => {
                 let mut stream = TlsAcceptor::from(config.clone()).accept(stream).await?;
-                let early = first_message(&mut stream, framing).await?;
+                let opening = Early { framing: *framing, bytes: Vec::new() }.completed(&mut stream).await?;
                 let (stream, tls) = stream.into_inner();
-                (stream, Some(Box::new(tls)), early)
+                hand_over(media, stream, Some(Box::new(tls)), opening, place)
             }
-        };
-        let unknown = |_| io::Error::other("it begins with nothing that a session here waits for");
-        let socket = stream.into_std()?;
-        self.media.adopt(Accepted { socket, tls, framing, early, place }).map_err(unknown)
+        }
     }
 }
 
-/// What a stream begins with, up to the end of its first message at least. That is a STUN message, whatever the framing.
-async fn first_message(stream: &mut (impl AsyncRead + Unpin), framing: Framing) -> io::Result<Vec<u8>> {
-    let mut early = Vec::with_capacity(MAX_FIRST_MESSAGE);
-    while len_of_first(&early, framing).is_none_or(|len| early.len() < len) {
-        let room = (MAX_FIRST_MESSAGE - early.len()) as u64;
-        if (&mut *stream).take(room).read_buf(&mut early).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+/// What has been read of a stream before it goes to its worker.
+#[derive(Debug)]
+pub struct Early {
+    pub framing: Framing,
+    pub bytes: Vec<u8>,
+}
+
+impl Early {
+    /// Reads a stream of media until it is known what it speaks and its first message is there.
+    pub async fn of(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+        let read = async {
+            let mut bytes = Vec::with_capacity(MAX_FIRST_MESSAGE);
+            loop {
+                match sort(&bytes).map_err(io::Error::other)? {
+                    Some(Opening::Media(framing)) => return Self { framing, bytes }.completed(stream).await,
+                    Some(Opening::Http | Opening::Tls) => return Err(io::Error::other(Unknown)),
+                    None => read_more(stream, &mut bytes).await?,
+                }
+            }
+        };
+        timeout(FIRST_MESSAGE_TIMEOUT, read).await?
     }
-    Ok(early)
+
+    /// Reads up to the end of the first message at least. That is a STUN message, whatever the framing.
+    async fn completed(mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+        while len_of_first(&self.bytes, self.framing).is_none_or(|len| self.bytes.len() < len) {
+            read_more(stream, &mut self.bytes).await?;
+        }
+        Ok(self)
+    }
+}
+
+async fn read_more(stream: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> io::Result<()> {
+    let room = MAX_FIRST_MESSAGE.saturating_sub(bytes.len()) as u64;
+    match stream.take(room).read_buf(bytes).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Gives a stream to the worker that it is for, with its place among its address's connections.
+pub fn hand_over(
+    media: &MediaHandle,
+    stream: TcpStream,
+    tls: Option<Box<ServerConnection>>,
+    early: Early,
+    place: Box<dyn Any + Send>,
+) -> io::Result<()> {
+    let Early { framing, bytes: early } = early;
+    let socket = stream.into_std()?;
+    let unknown = |_| io::Error::other("it begins with nothing that a session here waits for");
+    media.adopt(Accepted { socket, tls, framing, early, place }).map_err(unknown)
 }
 
 /// Bytes of the first message; `None` before it can be known.

@@ -72,8 +72,7 @@ impl Welcome {
             lines.extend(addresses().take(2).map(|url| format!("  {url}/setup#code={code}")));
         }
         lines.push(String::new());
-        lines.push(format!("Ports              {}/tcp web app, API, signalling", self.ports.http));
-        lines.push(format!("                   {} voice", self.media_ports()));
+        lines.extend(self.ports());
         if let Trust::Fingerprint(fingerprint) = self.trust {
             lines.push(format!("SHA-256            {fingerprint}"));
             lines.push(format!("{:19}is this server's own certificate, of which browsers warn once", ""));
@@ -95,6 +94,19 @@ impl Welcome {
             Trust::Fingerprint(_) | Trust::Authority => TLS,
         };
         [SILENCE[0], SILENCE[1], first, second, MORE]
+    }
+
+    fn ports(&self) -> Vec<String> {
+        let Ports { http, rtc_udp, .. } = &self.ports;
+        if rtc_udp == &[*http] {
+            return vec![format!(
+                "Ports              {http}/tcp {http}/udp web app, API, signalling and voice"
+            )];
+        }
+        vec![
+            format!("Ports              {http}/tcp web app, API, signalling"),
+            format!("                   {} voice", self.media_ports()),
+        ]
     }
 
     fn media_ports(&self) -> String {
@@ -160,6 +172,16 @@ mod tests {
         }
         let widths: Vec<_> = text.lines().map(|line| line.chars().count()).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "a straight frame:\n{text}");
+    }
+
+    #[test]
+    fn a_single_port_is_named_once() {
+        let mut welcome = welcome(None);
+        let turn = Some(443);
+        welcome.ports =
+            Ports { http: 443, rtc_udp: vec![443], rtc_tcp: turn, turn, turn_tls: turn, ..welcome.ports };
+        let text = welcome.to_box();
+        assert!(text.contains("443/tcp 443/udp web app") && text.matches("443").count() == 2, "{text}");
     }
 
     #[test]

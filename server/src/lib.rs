@@ -25,6 +25,7 @@ mod port_holder;
 mod ports;
 mod service;
 pub mod signal;
+mod sorting;
 pub mod store;
 mod telemetry;
 pub mod tls;

@@ -1,5 +1,6 @@
-//! Accepts connections, tells from their first byte what they speak, and serves HTTP on them, within bounds: who connects
-//! and says nothing, or says it slowly, holds one socket for some seconds, and no address holds all of them.
+//! Accepts connections, tells from what they begin with what they speak, and serves HTTP on them, within bounds: who connects
+//! and says nothing, or says it slowly, holds one socket for some seconds, and no address holds all of them. Where there is but
+//! one port, streams of media come here too and go to their workers.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,12 +14,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use banter_sfu::framing::Framing;
+use banter_sfu::net::MediaHandle;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -27,7 +30,9 @@ use tokio_rustls::server::TlsStream;
 use tower_service::Service;
 use tracing::{debug, warn};
 
-use crate::tls::{self, Tls};
+use crate::door::{Early, hand_over};
+use crate::sorting::{Opening, sort};
+use crate::tls::{Inside, Tls};
 
 /// For the whole head of a request, from the moment that it could be sent. It also ends idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -50,18 +55,13 @@ pub struct Port {
     pub gate: Gate,
     /// Beside plain HTTP. `None` turns away who begins with TLS.
     pub tls: Option<Tls>,
+    /// Where streams of media go, if they come here.
+    pub media: Option<MediaHandle>,
 }
 
 /// Whether a request came by TLS, to this server itself: an extension of every request.
 #[derive(Clone, Copy, Debug)]
 pub struct OverTls(pub bool);
-
-/// What a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Opening {
-    Http,
-    Tls,
-}
 
 /// Counts open connections by address. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub struct Place {
 /// A connection with its place, which it keeps also as a WebSocket.
 struct Admitted {
     stream: TcpStream,
-    _place: Place,
+    place: Place,
 }
 
 impl Gate {
@@ -141,7 +141,7 @@ pub async fn serve(listener: TcpListener, port: Port, ending: watch::Receiver<bo
         match accepted {
             Ok((stream, peer)) => match port.gate.admit(peer.ip()) {
                 Some(place) => {
-                    let stream = Admitted { stream, _place: place };
+                    let stream = Admitted { stream, place };
                     connections.spawn(connection(stream, peer, port.clone(), ending.clone()));
                 }
                 None => debug!(%peer, "connection refused: its address has too many"),
@@ -166,35 +166,78 @@ async fn connection(stream: Admitted, peer: SocketAddr, port: Port, mut ending: 
     match served {
         Ok(Open::Http(stream)) => answer(stream, peer, OverTls(false), port.router, ending).await,
         Ok(Open::Tls(stream)) => answer(stream, peer, OverTls(true), port.router, ending).await,
+        Ok(Open::Sorted(stream)) => answer(stream, peer, OverTls(true), port.router, ending).await,
+        Ok(Open::HandedOver) => {}
         Err(error) => debug!(%peer, %error, "connection ended before its first request"),
     }
 }
 
-/// A connection on which HTTP can begin.
+/// What has become of a new connection.
 enum Open {
+    /// HTTP can begin.
     Http(Admitted),
     Tls(Box<TlsStream<Admitted>>),
+    /// The same, where the client had to say something first.
+    Sorted(Box<BufReader<TlsStream<Admitted>>>),
+    /// A media worker has it.
+    HandedOver,
 }
 
 async fn open(stream: Admitted, peer: SocketAddr, port: &Port) -> io::Result<Open> {
-    match (opening(&stream.stream).await?, &port.tls) {
-        (Opening::Http, _) => Ok(Open::Http(stream)),
-        (Opening::Tls, Some(tls)) => {
+    let first = first_byte(&stream.stream).await?;
+    match (sort(&[first]), &port.tls, &port.media) {
+        (Ok(Some(Opening::Tls)), Some(tls), Some(media)) => open_shared(stream, peer, tls, media).await,
+        (Ok(Some(Opening::Tls)), Some(tls), None) => {
             let stream = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??;
             debug!(%peer, version = ?stream.get_ref().1.protocol_version(), "TLS handshake done");
             Ok(Open::Tls(Box::new(stream)))
         }
-        (Opening::Tls, None) => Err(io::Error::other("it speaks TLS, which is off at this port")),
+        (Ok(Some(Opening::Tls)), None, _) => {
+            Err(io::Error::other("it speaks TLS, which is off at this port"))
+        }
+        (Ok(None), _, Some(media)) => {
+            let Admitted { mut stream, place } = stream;
+            let early = Early::of(&mut stream).await?;
+            hand_over(media, stream, None, early, Box::new(place))?;
+            Ok(Open::HandedOver)
+        }
+        // What is no HTTP either is told so in its words.
+        _ => Ok(Open::Http(stream)),
     }
 }
 
-/// The first byte decides, and stays to be read.
-async fn opening(stream: &TcpStream) -> io::Result<Opening> {
+/// Tells HTTP from TURN by the protocol that the client names, or else by what it says first.
+async fn open_shared(stream: Admitted, peer: SocketAddr, tls: &Tls, media: &MediaHandle) -> io::Result<Open> {
+    let (stream, inside) = timeout(HANDSHAKE_TIMEOUT, tls.accept_shared(stream)).await??;
+    debug!(%peer, version = ?stream.get_ref().1.protocol_version(), ?inside, "TLS handshake done");
+    let mut stream = match inside {
+        Some(Inside::Http) => return Ok(Open::Tls(Box::new(stream))),
+        Some(Inside::Turn) | None => BufReader::new(stream),
+    };
+    let first = timeout(HEAD_TIMEOUT, stream.fill_buf()).await??.first().copied();
+    match (inside, sort(first.as_slice())) {
+        (_, Ok(None)) if first.is_some() => {
+            let early = Early::of(&mut stream).await?;
+            if early.framing != Framing::Turn {
+                return Err(io::Error::other("it speaks ICE inside of TLS, which nobody does"));
+            }
+            let Early { framing, mut bytes } = early;
+            bytes.extend_from_slice(stream.buffer());
+            let (Admitted { stream, place }, tls) = stream.into_inner().into_inner();
+            hand_over(media, stream, Some(Box::new(tls)), Early { framing, bytes }, Box::new(place))?;
+            Ok(Open::HandedOver)
+        }
+        (None, Ok(Some(Opening::Http))) => Ok(Open::Sorted(Box::new(stream))),
+        _ => Err(io::Error::other("it does not speak inside of TLS what it should")),
+    }
+}
+
+/// It stays to be read.
+async fn first_byte(stream: &TcpStream) -> io::Result<u8> {
     let mut first = [0];
     match timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await?? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ if first[0] == tls::FIRST_BYTE => Ok(Opening::Tls),
-        _ => Ok(Opening::Http),
+        _ => Ok(first[0]),
     }
 }
 

@@ -22,6 +22,15 @@ pub enum Transport {
     Udp,
 }
 
+impl Transport {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+}
+
 /// The holder of a port, if that can be found out.
 pub fn find(transport: Transport, port: u16) -> Option<Holder> {
     let tables: [&str; 2] = match transport {

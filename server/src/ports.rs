@@ -13,7 +13,7 @@ pub struct Ports {
     /// Where a certificate authority's questions are answered besides.
     #[serde(default)]
     pub acme_http: Option<u16>,
-    /// The UDP port of each media thread.
+    /// The UDP ports of the media threads, each once.
     pub rtc_udp: Vec<u16>,
     /// `None` while nothing listens there.
     pub rtc_tcp: Option<u16>,

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::addresses;
 use crate::ambient;
 use crate::app::cores;
-use crate::bind::{self, BindError, PortInUse};
+use crate::bind::{self, BindError, PortForbidden, PortInUse};
 use crate::config::Config;
 use crate::config::keys::{self, Key};
 use crate::data_dir::{self, DataDir};
@@ -45,22 +45,39 @@ pub struct VoicePorts {
 }
 
 impl VoicePorts {
-    pub fn open(config: &Config, folder: &DataDir, tls: Option<&Tls>) -> Result<Self, BindError> {
+    /// `http_port` is where everything is, if there is but one port.
+    pub fn open(
+        config: &Config,
+        folder: &DataDir,
+        tls: Option<&Tls>,
+        http_port: u16,
+    ) -> Result<Self, BindError> {
         let turn = config.turn;
-        let (ice, rtc_tcp) = bind::listen_if(&config.bind, config.rtc_tcp_port, &keys::RTC_TCP_PORT)?;
-        let (turn_tcp, turn_port) = bind::listen_if(&config.bind, turn.port, &keys::TURN_PORT)?;
         // Without a certificate there is nothing to show there.
         let tls_port = turn.tls_port.filter(|_| tls.is_some());
-        let (turn_over_tls, turn_tls) = bind::listen_if(&config.bind, tls_port, &keys::TURN_TLS_PORT)?;
+        let shared = config.single_port.then_some(http_port);
+        let listen = |port: Option<u16>, key| match (shared, port) {
+            (Some(shared), Some(_)) => Ok((Vec::new(), Some(shared))),
+            (_, port) => bind::listen_if(&config.bind, port, key),
+        };
+        let (ice, rtc_tcp) = listen(config.rtc_tcp_port, &keys::RTC_TCP_PORT)?;
+        let (turn_tcp, turn_port) = listen(turn.port, &keys::TURN_PORT)?;
+        let (turn_over_tls, turn_tls) = listen(tls_port, &keys::TURN_TLS_PORT)?;
 
         let is_wanted = turn.port.is_some() || tls_port.is_some();
         let secrets = is_wanted.then(|| secrets(folder)).transpose()?;
         let own_addresses = own_addresses(config);
-        let (handle, media) = start(config, rtc_tcp, turn_port, secrets.as_ref(), &own_addresses)?;
+        let udp = match shared {
+            Some(port) => Udp { media: port..=port, turn: None },
+            None => Udp { media: config.rtc_port_range.clone(), turn: turn_port },
+        };
+        let (handle, media) = start(config, udp, rtc_tcp, secrets.as_ref(), &own_addresses)?;
         let offer = secrets.map(|secrets| RelayOffer {
             secret: secrets.current,
             validity: turn.validity,
-            udp: turn_port,
+            // Who reaches the single port by UDP needs no relay. And browsers that know it as a TURN server's take all that comes
+            // from there for TURN's, media included.
+            udp: turn_port.filter(|_| shared.is_none()),
             tcp: turn_port,
             // Nobody is asked whether to believe this server's own certificate.
             tls: turn_tls.filter(|_| tls.is_some_and(|tls| tls.trust() == Trust::Authority)),
@@ -89,6 +106,13 @@ impl VoicePorts {
         }
     }
 
+    /// The UDP ports of the media threads, each once.
+    pub fn udp_ports(&self) -> Vec<u16> {
+        let mut ports = self.media.ports().to_vec();
+        ports.dedup();
+        ports
+    }
+
     /// Admits whoever comes to the doors, until `ending` is true.
     pub fn keep(self, gate: &Gate, ending: &watch::Sender<bool>) -> Media {
         for (listener, framing, tls) in self.doors {
@@ -97,6 +121,13 @@ impl VoicePorts {
         }
         self.media
     }
+}
+
+/// What is opened for UDP.
+struct Udp {
+    media: RangeInclusive<u16>,
+    /// Beside the media ports, all of which are TURN's as well.
+    turn: Option<u16>,
 }
 
 /// Where media is bound.
@@ -118,8 +149,8 @@ fn own_addresses(config: &Config) -> Vec<IpAddr> {
 
 fn start(
     config: &Config,
+    udp: Udp,
     tcp_port: Option<u16>,
-    turn_port: Option<u16>,
     secrets: Option<&Secrets>,
     addresses: &[IpAddr],
 ) -> Result<(MediaHandle, Media), BindError> {
@@ -128,31 +159,40 @@ fn start(
     }
     let media = MediaConfig {
         bind: media_bind(config),
-        ports: config.rtc_port_range.clone(),
+        ports: udp.media.clone(),
         tcp_ports: tcp_port.into_iter().collect(),
-        share_port: false,
-        workers: config.rtc_workers.unwrap_or_else(|| cores().min(ports(&config.rtc_port_range))),
+        share_port: config.single_port,
+        workers: config.rtc_workers.unwrap_or_else(|| match config.single_port {
+            true => cores(),
+            false => cores().min(ports(&udp.media)),
+        }),
         addresses: addresses.to_vec(),
         relay: secrets.map(|secrets| RelayConfig {
             secrets: secrets.clone(),
-            port: turn_port,
+            port: udp.turn,
             echo: config.turn.echo,
         }),
     };
-    banter_sfu::net::start(&media).map_err(|error| match taken(&error) {
-        Some((port, key)) => PortInUse::new(Transport::Udp, port, key).into(),
-        None => anyhow::Error::new(error).context("starting the media workers").into(),
-    })
+    banter_sfu::net::start(&media).map_err(|error| refused(error, config.single_port))
 }
 
-/// The port that somebody else has, and the key to choose another.
-fn taken(error: &StartError) -> Option<(u16, &'static Key)> {
-    let (port, key, source): (_, &Key, _) = match error {
+/// Names the port that cannot be had, and the key to choose another.
+fn refused(error: StartError, is_single: bool) -> BindError {
+    let (port, key, source): (_, &Key, _) = match &error {
+        StartError::Bind { ports, source, .. } if is_single => (*ports.start(), &keys::SINGLE_PORT, source),
         StartError::Bind { ports, source, .. } => (*ports.start(), &keys::RTC_PORT_RANGE, source),
         StartError::BindTurn { port, source, .. } => (*port, &keys::TURN_PORT, source),
-        StartError::Relay(_) | StartError::Identity(_) | StartError::Thread(_) => return None,
+        StartError::Relay(_) | StartError::Identity(_) | StartError::Thread(_) => return other(error),
     };
-    (source.kind() == std::io::ErrorKind::AddrInUse).then_some((port, key))
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => PortInUse::new(Transport::Udp, port, key).into(),
+        std::io::ErrorKind::PermissionDenied => PortForbidden { transport: Transport::Udp, port }.into(),
+        _ => other(error),
+    }
+}
+
+fn other(error: StartError) -> BindError {
+    anyhow::Error::new(error).context("starting the media workers").into()
 }
 
 /// The secret of TURN, made on the first run. A second line in its file is a secret that is still good, for the time of

@@ -102,7 +102,8 @@ class Banter:
 
     Its data folder is `data_dir`, or an empty one that goes away with it. `settings` are environment variables,
     `livekit_config` has keys of LiveKit's `config.yaml`, besides what the flags say. `port` is a free one where none is
-    given, and `prefix` comes before the command. `reached_at` is the address that others use, if it is another.
+    given; with `single_port` it is the port of everything. `prefix` comes before the command. `reached_at` is the
+    address that others use, if it is another.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Banter:
         port: int = 0,
         prefix: Sequence[str] = (),
         reached_at: str | None = None,
+        single_port: bool = False,
     ) -> None:
         self._settings = settings or {}
         reached_at = reached_at or address
@@ -121,7 +123,7 @@ class Banter:
         self._address = address
         self._data_dir = data_dir
         self._livekit_config = livekit_config
-        self._port = port
+        self._ports = ["--single-port", str(port)] if single_port else ["--port", str(port), "--rtc-tcp-port", "0"]
         self._prefix = prefix
 
     def __enter__(self) -> Server:
@@ -129,7 +131,7 @@ class Banter:
         data_dir = self._data_dir or Path(self._folder.name) / "data"
         self._log = Path(self._folder.name) / "log"
         command = [*self._prefix, PROGRAM, "serve", "--dev", "--bind", self._address, "--data-dir", data_dir]
-        command += ["--port", str(self._port), "--rtc-tcp-port", "0"]
+        command += self._ports
         environment = {**os.environ, **self._settings}
         if self._livekit_config:
             config = Path(self._folder.name) / "livekit.yaml"

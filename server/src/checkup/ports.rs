@@ -1,5 +1,6 @@
 //! The ports of the configuration: free, in use by the server, or by somebody else.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use super::{Finding, Verdict};
@@ -11,10 +12,12 @@ use crate::ports::Ports;
 
 /// A server that runs holds its ports.
 pub fn judge_running(ports: &Ports) -> Finding {
-    let numbers: Vec<String> = tcp_of(ports)
-        .map(|port| format!("{port}/tcp"))
-        .chain(ports.rtc_udp.iter().copied().chain(ports.turn).map(|port| format!("{port}/udp")))
-        .collect();
+    // One port may be that of several things.
+    let each_once = |ports: &mut dyn Iterator<Item = u16>| ports.collect::<BTreeSet<u16>>();
+    let tcp = each_once(&mut tcp_of(ports));
+    let udp = each_once(&mut ports.rtc_udp.iter().copied().chain(ports.turn));
+    let tcp = tcp.iter().map(|port| format!("{port}/tcp"));
+    let numbers: Vec<String> = tcp.chain(udp.iter().map(|port| format!("{port}/udp"))).collect();
     let detail = format!("{} in use by this server (process {})", numbers.join(", "), ports.pid);
     Finding::new("ports", "Ports", Verdict::Ok, detail)
 }
@@ -30,6 +33,7 @@ pub fn check_free(config: &Config) -> Finding {
         .filter_map(|(port, key)| match bind::listen(&config.bind, port, key) {
             Ok(_) => None,
             Err(BindError::PortInUse(error)) => Some(error.to_string()),
+            Err(BindError::PortForbidden(error)) => Some(error.to_string()),
             Err(BindError::Other(error)) => Some(format!("{error:#}")),
         })
         .chain(udp(config).into_iter().filter_map(|(port, key)| udp_fault(&config.bind, port, key)))
@@ -48,20 +52,28 @@ fn judge_free(faults: &[String]) -> Finding {
 
 /// Any free port will do where it is 0.
 fn tcp(config: &Config) -> Vec<(u16, &'static Key)> {
-    [
+    if config.single_port {
+        let all = [(Some(config.port), &keys::SINGLE_PORT), (config.metrics.port, &keys::METRICS_PORT)];
+        return fixed(all);
+    }
+    fixed([
         (Some(config.port), &keys::PORT),
         (config.metrics.port, &keys::METRICS_PORT),
         (config.rtc_tcp_port, &keys::RTC_TCP_PORT),
         (config.turn.port, &keys::TURN_PORT),
         (config.turn.tls_port, &keys::TURN_TLS_PORT),
-    ]
-    .into_iter()
-    .filter_map(|(port, key)| Some((port.filter(|port| *port != 0)?, key)))
-    .collect()
+    ])
+}
+
+fn fixed(ports: impl IntoIterator<Item = (Option<u16>, &'static Key)>) -> Vec<(u16, &'static Key)> {
+    ports.into_iter().filter_map(|(port, key)| Some((port.filter(|port| *port != 0)?, key))).collect()
 }
 
 /// Of the range each media thread takes the first that is free, so that one which is not does no harm.
 fn udp(config: &Config) -> Vec<(u16, &'static Key)> {
+    if config.single_port {
+        return fixed([(Some(config.port), &keys::SINGLE_PORT)]);
+    }
     let range = &config.rtc_port_range;
     let single = (range.start() == range.end() && *range.start() != 0)
         .then(|| (*range.start(), &keys::RTC_PORT_RANGE));

@@ -87,6 +87,13 @@ pub static BIND: Key = Key::new(
 pub static PORT: Key =
     Key::new("port", "PORT", "7880", "TCP port of the web app, the API and signalling; 0 is any free one")
         .kept_as(Setting::Key("livekit_port"));
+pub static SINGLE_PORT: Key = Key::new(
+    "single_port",
+    "PORT",
+    "",
+    "One TCP and UDP port for everything: the web app, media and TURN, such as 443, instead of those of the other flags; 0 is \
+     any free one",
+);
 pub static RTC_TCP_PORT: Key = Key::new(
     "rtc_tcp_port",
     "PORT",
@@ -302,12 +309,16 @@ pub static METRICS_USERNAME: Key =
 pub static METRICS_PASSWORD: Key =
     Key::new("metrics_password", "PASSWORD", "", "Password to that name").exposed(Exposure::Secret);
 
-pub static ALL: [&Key; 47] = [
+/// Those that [`SINGLE_PORT`] decides about.
+pub static OF_SINGLE_PORT: [&Key; 5] = [&PORT, &RTC_TCP_PORT, &RTC_PORT_RANGE, &TURN_PORT, &TURN_TLS_PORT];
+
+pub static ALL: [&Key; 48] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
     &BIND,
     &PORT,
+    &SINGLE_PORT,
     &RTC_TCP_PORT,
     &STUN_SERVERS,
     &TURN_PORT,

@@ -31,6 +31,8 @@ pub struct Config {
     pub bind: Vec<IpAddr>,
     /// 0 is any free port.
     pub port: u16,
+    /// All the ports below are this one, TCP and UDP.
+    pub single_port: bool,
     /// 0 is any free port; `None` is no media over TCP.
     pub rtc_tcp_port: Option<u16>,
     pub turn: TurnConfig,
@@ -186,16 +188,17 @@ impl TryFrom<&RawConfig> for Config {
         let config = Self {
             data_dir: check.data_dir(),
             bind: check.value(&keys::BIND, parse::addresses),
-            port: check.value(&keys::PORT, parse::port),
+            single_port: check.single_port(),
+            port: check.port(&keys::PORT, parse::port),
             turn: TurnConfig {
-                port: check.value(&keys::TURN_PORT, parse::optional_port),
-                tls_port: check.value(&keys::TURN_TLS_PORT, parse::optional_port),
+                port: check.port(&keys::TURN_PORT, parse::optional_port),
+                tls_port: check.port(&keys::TURN_TLS_PORT, parse::optional_port),
                 validity: check.value(&keys::TURN_CREDENTIALS_LIFETIME, parse::turn_validity),
                 echo: check.value(&keys::TURN_ECHO_PEER, parse::optional_address),
             },
             stun_servers: check.value(&keys::STUN_SERVERS, parse::servers),
-            rtc_tcp_port: check.value(&keys::RTC_TCP_PORT, parse::optional_port),
-            rtc_port_range: check.value(&keys::RTC_PORT_RANGE, parse::port_range),
+            rtc_tcp_port: check.port(&keys::RTC_TCP_PORT, parse::optional_port),
+            rtc_port_range: check.port(&keys::RTC_PORT_RANGE, parse::port_range),
             rtc_bind: check.value(&keys::RTC_BIND, |text| parse::optional(text, "an IP address")),
             rtc_workers: check.value(&keys::RTC_WORKERS, parse::workers),
             rtc_filter: AddressFilter {
@@ -246,6 +249,30 @@ impl Check<'_> {
             self.complaints.push(Complaint(format!("{}{shown} {fault}", given.named)));
             parse(key.default).expect("defaults are valid")
         })
+    }
+
+    /// A port that a single one may stand for, of which a fault is said once.
+    fn port<T>(&mut self, key: &Key, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        if self.raw.single_port().is_some_and(|single| parse::port(single.text.trim()).is_err()) {
+            return parse(key.default).expect("defaults are valid");
+        }
+        self.value(key, parse)
+    }
+
+    /// Whether there is one. Ports of their own that were said at the same place or before contradict it.
+    fn single_port(&mut self) -> bool {
+        let Some(single) = self.raw.single_port() else { return false };
+        self.value(&keys::SINGLE_PORT, |text| parse::optional::<u16>(text, "a port"));
+        for key in keys::OF_SINGLE_PORT {
+            if let Some(other) = self.raw.given(key).filter(|other| other.origin <= single.origin) {
+                let (single, other) = (&single.named, &other.named);
+                let text = format!(
+                    "{single} is the port of everything, so {other} has no place; leave one of them out"
+                );
+                self.complaints.push(Complaint(text));
+            }
+        }
+        true
     }
 
     fn data_dir(&mut self) -> PathBuf {
@@ -345,6 +372,34 @@ mod tests {
         assert!(text.contains("--port \"99999\""), "{text}");
         assert!(text.contains("BANTER_RTC_PORT_RANGE \"9-1\""), "{text}");
         assert!(text.contains("did you mean BANTER_PUBLIC_URL?"), "{text}");
+    }
+
+    #[test]
+    fn a_single_port_is_that_of_everything_and_goes_before_lower_layers() {
+        let raw = RawConfig::default()
+            .with_environment([("BANTER_SINGLE_PORT".to_owned(), "443".to_owned())])
+            .with_flags([(&keys::DATA_DIR, "/data".to_owned())])
+            .with_development()
+            .with_settings(&BTreeMap::from([("livekit_port".to_owned(), "7880".to_owned())]));
+        let config = Config::try_from(&raw).expect("valid");
+        assert_eq!((config.port, config.rtc_tcp_port, config.rtc_port_range), (443, Some(443), 443..=443));
+        assert_eq!(
+            (config.turn.port, config.turn.tls_port, config.single_port),
+            (Some(443), Some(443), true)
+        );
+        assert_eq!(raw.value(&keys::TURN_PORT).origin, Origin::Environment, "as it is shown");
+    }
+
+    #[test]
+    fn a_single_port_and_others_of_their_own_contradict_each_other() {
+        for key in keys::OF_SINGLE_PORT {
+            let raw = folder().with_flags([(&keys::SINGLE_PORT, "443".to_owned()), (key, "9000".to_owned())]);
+            let text = Config::try_from(&raw).expect_err("a contradiction").to_string();
+            assert!(text.contains("--single-port") && text.contains(&format!("--{}", key.flag())), "{text}");
+        }
+        let text = Config::try_from(&folder().with_flags([(&keys::SINGLE_PORT, "off".to_owned())]));
+        let text = text.expect_err("no port").to_string();
+        assert_eq!(text.matches("\n  - ").count(), 1, "{text}");
     }
 
     #[test]

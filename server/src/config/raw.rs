@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::keys::{self, Key, Setting, VARIABLE_PREFIX};
 use super::livekit::{self, Source, Translation};
 
-/// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a value comes from, what goes before others first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     Flag,
     Environment,
@@ -197,8 +197,16 @@ impl RawConfig {
         self.given_by_name.get(key.name)
     }
 
-    /// The same, down to the default.
+    /// The port of everything, if there is but one.
+    pub fn single_port(&self) -> Option<&Given> {
+        self.given(&keys::SINGLE_PORT).filter(|given| !given.text.trim().is_empty())
+    }
+
+    /// The same, down to the default. A single port is the value of every port that it stands for.
     pub fn value(&self, key: &Key) -> Given {
+        if let Some(single) = self.single_port().filter(|_| keys::OF_SINGLE_PORT.contains(&key)) {
+            return single.clone();
+        }
         self.given(key).cloned().unwrap_or_else(|| Given {
             text: key.default.to_owned(),
             origin: Origin::Default,

@@ -42,16 +42,27 @@ pub use self_signed::SelfSignedError;
 pub const FIRST_BYTE: u8 = 0x16;
 
 const HTTP: &[u8] = b"http/1.1";
+/// TURN over TLS (RFC 7443 §3).
+const TURN: &[u8] = b"stun.turn";
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Tls {
     resolver: Arc<Resolver>,
     http: Arc<ServerConfig>,
+    /// For a port of everything.
+    shared: Arc<ServerConfig>,
     /// For those who come to see whether this server holds a domain, and for nothing else.
     validation: Arc<ServerConfig>,
     challenges: Challenges,
     trust: Trust,
+}
+
+/// What TLS carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    Http,
+    Turn,
 }
 
 /// Why a client should believe the certificate that it is shown.
@@ -154,8 +165,9 @@ impl Tls {
         trust: Trust,
     ) -> Self {
         let http = server_config(resolver.clone(), provider.clone(), &[HTTP]);
+        let shared = server_config(resolver.clone(), provider.clone(), &[HTTP, TURN]);
         let validation = server_config(Arc::new(challenges.clone()), provider, &[ACME_TLS]);
-        Self { resolver, http, validation, challenges, trust }
+        Self { resolver, http, shared, validation, challenges, trust }
     }
 
     pub fn trust(&self) -> Trust {
@@ -179,9 +191,29 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.shake_hands(stream, &self.http).await
+    }
+
+    /// The same for HTTP and TURN; says which of the two, if the client has.
+    pub async fn accept_shared<S>(&self, stream: S) -> io::Result<(TlsStream<S>, Option<Inside>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let stream = self.shake_hands(stream, &self.shared).await?;
+        let inside = stream.get_ref().1.alpn_protocol().map(|agreed| match agreed == TURN {
+            true => Inside::Turn,
+            false => Inside::Http,
+        });
+        Ok((stream, inside))
+    }
+
+    async fn shake_hands<S>(&self, stream: S, config: &Arc<ServerConfig>) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         if !is_validation(&start.client_hello()) {
-            return start.into_stream(self.http.clone()).await;
+            return start.into_stream(config.clone()).await;
         }
         let mut stream = start.into_stream(self.validation.clone()).await?;
         stream.shutdown().await?;

@@ -16,6 +16,7 @@ mod openapi;
 mod places;
 mod program;
 mod server;
+mod single_port;
 mod storage;
 mod tls;
 mod tokens;

@@ -32,6 +32,12 @@ impl Server {
         Self::on(tempfile::tempdir().expect("a temporary folder"), flags).await
     }
 
+    /// With one free port for everything.
+    pub async fn on_one_port(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::launch(folder, &[&["--single-port", "0"], flags].concat(), &[]).await
+    }
+
     /// Starts on a folder that an earlier server has left.
     pub async fn on(folder: TempDir, flags: &[&str]) -> Self {
         Self::among(folder, flags, &[]).await
@@ -39,19 +45,22 @@ impl Server {
 
     /// The same with environment variables.
     pub async fn among(folder: TempDir, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let ports = ["--port", "0", "--rtc-tcp-port", "0", "--rtc-port-range", "0", "--rtc-workers", "1"];
+        Self::launch(folder, &[&ports, flags].concat(), variables).await
+    }
+
+    async fn launch(folder: TempDir, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let data = folder.path().join("data");
         let output = File::create(folder.path().join("output")).expect("the folder is writable");
-        let process =
-            program::command(&["serve", "--port", "0", "--rtc-tcp-port", "0", "--rtc-port-range", "0"])
-                .args(["--rtc-workers", "1", "--data-dir"])
-                .arg(&data)
-                .args(flags)
-                .envs(variables.iter().copied())
-                .stdin(Stdio::null())
-                .stdout(output.try_clone().expect("a file"))
-                .stderr(output)
-                .spawn()
-                .expect("the program starts");
+        let process = program::command(&["serve", "--data-dir"])
+            .arg(&data)
+            .args(flags)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a file"))
+            .stderr(output)
+            .spawn()
+            .expect("the program starts");
         let mut server = Self { process, folder, port: 0 };
         server.port = server.wait_for_port().await;
         server

@@ -34,6 +34,8 @@ pub enum Failure {
     NoAddress,
     #[error("the server named no address for it")]
     NotNamed,
+    #[error("this network knows no way to the addresses of the server")]
+    NoRoute,
     #[error("{address} {how}")]
     Unreachable { address: SocketAddr, how: Unreachable },
     #[error("TLS with {address} failed: {cause}")]

@@ -307,13 +307,13 @@ impl Session {
     }
 }
 
-/// Where the server takes streams for ICE, out of its description, in its order (RFC 6544 §4.5).
-pub fn passive_tcp(sdp: &str) -> Vec<SocketAddr> {
+/// Where the server takes datagrams, or streams for ICE (RFC 6544 §4.5), out of its description and in its order.
+pub fn named(sdp: &str, protocol: Protocol) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
     for line in sdp.lines().filter_map(|line| line.strip_prefix("a=")) {
         let Ok(candidate) = Candidate::from_sdp_string(line) else { continue };
-        let is_passive = candidate.proto() == Protocol::Tcp && candidate.tcptype() == Some(TcpType::Passive);
-        if is_passive && !addresses.contains(&candidate.addr()) {
+        let is_taken = protocol != Protocol::Tcp || candidate.tcptype() == Some(TcpType::Passive);
+        if candidate.proto() == protocol && is_taken && !addresses.contains(&candidate.addr()) {
             addresses.push(candidate.addr());
         }
     }
@@ -323,4 +323,23 @@ pub fn passive_tcp(sdp: &str) -> Vec<SocketAddr> {
 /// The id of a STUN transaction (RFC 8489 §5).
 fn transaction(bytes: &[u8]) -> Option<[u8; 12]> {
     bytes.get(8..20)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_addresses_are_found_in_its_description() {
+        let sdp = "v=0\r\n\
+            a=candidate:1 1 UDP 2130706431 192.0.2.1 50000 typ host\r\n\
+            a=candidate:1 1 udp 2130706431 192.0.2.1 50000 typ host\r\n\
+            a=candidate:2 1 TCP 2105458943 192.0.2.1 7881 typ host tcptype passive\r\n\
+            a=candidate:3 1 TCP 2105458942 192.0.2.1 9 typ host tcptype active\r\n\
+            a=candidate:nonsense\r\n";
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        assert_eq!(named(sdp, Protocol::Udp), [address("192.0.2.1:50000")]);
+        assert_eq!(named(sdp, Protocol::Tcp), [address("192.0.2.1:7881")]);
+        assert!(named("", Protocol::Udp).is_empty());
+    }
 }

@@ -213,6 +213,18 @@ def test_wrong_advertised_address(wan: Wan, folder: Path):
     assert right.status == 0, right.text
 
 
+def test_a_server_with_another_api_key(machine: Host, folder: Path):
+    with running(machine, folder):
+        found = doctor(
+            *flags(folder),
+            "--ntp-servers",
+            "off",
+            prefix=[*machine.prefix, "env", "BANTER_API_KEYS=other:secret-that-nobody-knows-of-at-all"],
+        )
+    assert (found.status, found.failing) == (1, ["api"]), found.text
+    assert "another API key" in found.checks["api"]["cause"]
+
+
 def test_settings_that_make_no_sense_are_no_findings(machine: Host, folder: Path):
     found = examine(machine, folder, "--tls", "files")
     assert found.status == 2

@@ -66,6 +66,15 @@ def test_behind_a_router_that_lets_no_udp_through(wan: Wan):
         assert lines[-1].startswith("1 check fails, "), shown.text
 
 
+def test_a_network_with_ipv6_and_no_way_out_by_it(wan: Wan):
+    home, _ = wan.home("far", "cone")
+    home.ip("address", "add", "fd00:77::2/64", "dev", "eth0", "nodad")
+    with server_on(wan.host("srv")) as server:
+        found = probe(f"http://{server.host}", "--paths", "udp4,udp6", prefix=home.prefix)
+        assert (found.status, found.failing) == (0, []), found.text
+        assert found.result("udp6") == "skip" and "no way" in found.checks["udp6"]["detail"], found.text
+
+
 @pytest.mark.parametrize("nat", ["cone", "symmetric"])
 def test_behind_nat(wan: Wan, nat: str):
     home, _ = wan.home("far", nat)

@@ -13,11 +13,11 @@ use tokio::time::sleep_until;
 
 use super::Server;
 use super::gather::{self, Gathered, Relay, gather};
-use super::link::Link;
+use super::link::{Link, has_route};
 use super::socket::Socket;
 use crate::measure::{Packet, payload_len};
 use crate::report::Failure;
-use crate::session::{Event, Output, Part, Session, Transmit, passive_tcp};
+use crate::session::{Event, Output, Part, Session, Transmit, named};
 
 /// How often the server is to hear of a client (it says so in its join response).
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -156,15 +156,29 @@ impl Endpoint {
     }
 
     async fn take_signal(&mut self, message: Response) -> Result<(), Failure> {
-        if let (TestPath::Tcp, Response::Answer(answer)) = (self.path, &message)
-            && self.session.is_nowhere()
-        {
-            let addresses = passive_tcp(&answer.sdp);
-            let (link, candidate) = gather::open_stream(&addresses).await?;
-            self.link = link;
-            self.session.add_candidate(candidate);
+        if let Response::Answer(answer) = &message {
+            self.find_way(&answer.sdp).await?;
         }
         self.session.handle_signal(message, Instant::now()).map_err(broken)
+    }
+
+    /// Goes where the server says that it is.
+    async fn find_way(&mut self, sdp: &str) -> Result<(), Failure> {
+        match self.path {
+            TestPath::Tcp if self.session.is_nowhere() => {
+                let addresses = named(sdp, Protocol::Tcp);
+                let (link, candidate) = gather::open_stream(&addresses).await?;
+                self.link = link;
+                self.session.add_candidate(candidate);
+                Ok(())
+            }
+            TestPath::Udp4 | TestPath::Udp6 => {
+                let addresses = named(sdp, Protocol::Udp);
+                let is_hopeless = !addresses.is_empty() && !addresses.into_iter().any(has_route);
+                if is_hopeless { Err(Failure::NoRoute) } else { Ok(()) }
+            }
+            TestPath::Tcp | TestPath::TurnUdp | TestPath::TurnTcp | TestPath::TurnTls => Ok(()),
+        }
     }
 
     async fn signal(&mut self, request: Request) -> Result<(), Failure> {

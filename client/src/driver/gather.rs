@@ -62,8 +62,7 @@ pub(super) async fn gather(
             let (host, port, credentials) = turn_server(path, ice_servers).ok_or(Failure::NotNamed)?;
             let addresses =
                 resolve(&host, port).await.map_err(|error| Failure::Signalling(error.to_string()))?;
-            let address = *addresses.first().ok_or(Failure::NotNamed)?;
-            allocate(server, path, &host, address, credentials).await
+            allocate_somewhere(server, path, &host, &addresses, &credentials).await
         }
     }
 }
@@ -111,6 +110,25 @@ fn turn_server(path: TestPath, ice_servers: &[IceServer]) -> Option<(String, u16
             Credentials { username: server.username.clone(), password: server.credential.clone() };
         Some((host.to_owned(), port.parse().ok()?, credentials))
     })
+}
+
+/// Allocates at the first of a host's addresses, one of each family, that lets it.
+async fn allocate_somewhere(
+    server: &Server,
+    path: TestPath,
+    host: &str,
+    addresses: &[SocketAddr],
+    credentials: &Credentials,
+) -> Result<Gathered, Failure> {
+    let mut failure = None;
+    for is_v6 in [false, true] {
+        let Some(address) = addresses.iter().find(|address| address.is_ipv6() == is_v6) else { continue };
+        match allocate(server, path, host, *address, credentials.clone()).await {
+            Ok(gathered) => return Ok(gathered),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(failure.unwrap_or(Failure::NotNamed))
 }
 
 async fn allocate(

@@ -168,6 +168,12 @@ pub(super) fn own_addresses(is_v6: bool, is_local: bool) -> Vec<IpAddr> {
     addresses
 }
 
+/// Whether the system knows a way to an address. Nothing is sent.
+pub(super) fn has_route(to: SocketAddr) -> bool {
+    let socket = std::net::UdpSocket::bind((any(to.ip()), 0));
+    socket.is_ok_and(|socket| socket.connect(to).is_ok())
+}
+
 /// Where a socket is bound that any address of the same family may be reached from.
 pub(super) fn any(address: IpAddr) -> IpAddr {
     match address {

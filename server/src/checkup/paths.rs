@@ -135,7 +135,9 @@ fn judge_failure(path: TestPath, failure: &Failure, side: &Side) -> Finding {
         Failure::Unreachable { how: Unreachable::Refused, .. } => finding
             .because("nothing listens there, or a firewall answers for it; the port may be closed in the server's settings, or forwarded elsewhere")
             .fix(open(path, side, "start the server with it, and forward it if there is a router")),
-        Failure::Unreachable { how: Unreachable::NoRoute, .. } => finding
+        // Many networks have addresses of IPv6 and no way out by it, and miss nothing.
+        Failure::NoRoute if path == TestPath::Udp6 => Finding { result: Verdict::Skip, ..finding },
+        Failure::NoRoute | Failure::Unreachable { how: Unreachable::NoRoute, .. } => finding
             .because("this network knows no way to the address that the server names")
             .fix("look at the server's public address (--advertise)"),
         Failure::NoAnswer if matches!(path, TestPath::TurnUdp | TestPath::TurnTcp | TestPath::TurnTls) => finding
@@ -323,6 +325,8 @@ mod tests {
     fn a_machine_without_the_family_skips_it() {
         let report = PathReport { path: TestPath::Udp6, outcome: Err(Failure::NoAddress) };
         assert_eq!(judge(&report, &Side::Client).result, Verdict::Skip);
+        let no_way = |path| judge(&PathReport { path, outcome: Err(Failure::NoRoute) }, &Side::Client).result;
+        assert_eq!((no_way(TestPath::Udp6), no_way(TestPath::Udp4)), (Verdict::Skip, Verdict::Fail));
     }
 
     fn ports() -> Ports {

@@ -197,6 +197,11 @@ async fn try_at(
         Err(error) => return vec![Finding::new("api", "Web address", Verdict::Skip, error.to_string())],
     };
     let (mut finding, test) = checkup::prepare(&server, &credential, shown(&url)).await;
+    if let Err(ApiError::Refused { status: 401, .. }) = &test {
+        finding = finding
+            .because("the server that runs has another API key than these settings")
+            .fix("give doctor the flags and variables that the server was started with");
+    }
     if !findings.is_empty() {
         (finding.check, finding.name) = ("local_api", "Local address");
     }

@@ -214,6 +214,24 @@ async def test_everybody_is_heard_whichever_worker_their_datagrams_come_to(wan: 
                 print(f"\n  {len(rooms)} rooms on {WORKERS} workers and one port, {sdk}: everybody is heard")
 
 
+async def test_members_are_told_by_what_everybody_is_connected():
+    with Banter() as server:
+        ada = server.add_user("ada", "admin")
+        status, channel = server.request("POST", "/api/voice/channels", {"name": "Lobby"}, ada)
+        assert status == 201, channel
+
+        def path() -> dict | None:
+            _, channels = server.request("GET", "/api/voice/channels", bearer=ada)
+            return channels[0]["participants"][0]["path"]
+
+        near = await PythonParticipant.join(server, channel["id"], "near")
+        await until(lambda: path() is not None, 10, server.log.read_text)
+        assert (path()["transport"], path()["family"]) == ("udp", 4)
+        assert path()["rtt_ms"] in range(1000)
+        assert set(path()) == {"transport", "family", "rtt_ms"}, "addresses are nobody's business"
+        await near.leave()
+
+
 async def test_both_behind_symmetric_nat(wan: Wan, sdk: str, capsys):
     homes = [wan.home(name, "symmetric")[0] for name in ("ann", "ben")]
     with server_on(wan.host("srv")) as server:

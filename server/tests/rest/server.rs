@@ -34,8 +34,7 @@ impl Server {
 
     /// With one free port for everything.
     pub async fn on_one_port(flags: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        Self::launch(folder, &[&["--single-port", "0"], flags].concat(), &[]).await
+        Self::with(&[&["--single-port", "0"], flags].concat()).await
     }
 
     /// Starts on a folder that an earlier server has left.
@@ -45,15 +44,15 @@ impl Server {
 
     /// The same with environment variables.
     pub async fn among(folder: TempDir, flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        let ports = ["--port", "0", "--rtc-tcp-port", "0", "--rtc-port-range", "0", "--rtc-workers", "1"];
-        Self::launch(folder, &[&ports, flags].concat(), variables).await
-    }
-
-    async fn launch(folder: TempDir, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let ports: &[&str] = match flags.contains(&"--single-port") {
+            true => &[],
+            false => &["--port", "0", "--rtc-tcp-port", "0", "--rtc-port-range", "0", "--rtc-workers", "1"],
+        };
         let data = folder.path().join("data");
         let output = File::create(folder.path().join("output")).expect("the folder is writable");
         let process = program::command(&["serve", "--data-dir"])
             .arg(&data)
+            .args(ports)
             .args(flags)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())

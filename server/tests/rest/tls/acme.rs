@@ -52,6 +52,15 @@ async fn where_one_proof_fails_the_other_one_is_tried() {
 }
 
 #[tokio::test]
+async fn a_single_port_proves_it_by_tls_as_well() {
+    let authority = Authority::start().await;
+    let server = Running::with(&authority, &["--single-port", "0"]).await;
+    authority.finds(Doors { http: None, tls: Some(server.server.port) });
+    server.shows_a_certificate_of(&authority).await;
+    assert_eq!(authority.proofs(), [None, Some("tls-alpn-01")]);
+}
+
+#[tokio::test]
 async fn a_certificate_is_renewed_before_it_ends() {
     let authority = Authority::start().await;
     authority.issue_for(Duration::from_secs(6));

@@ -112,6 +112,7 @@ function Whereabouts({ channelName, path }: WhereaboutsProps) {
   return (
     <span className="flex gap-1.5">
       <span className="truncate">{channelName}</span>
+      {channelName && path && <span aria-hidden>·</span>}
       {path && (
         // Nobody wants to hear each new measurement.
         <span aria-hidden className="shrink-0 tabular-nums" data-testid="call-path" data-transport={path.transport}>

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 purpose=${1:-run}
 build_packages=(build-essential cmake pkg-config)
-test_packages=(chromium conntrack coturn espeak-ng firefox-esr iproute2 nftables openssl pulseaudio python3-venv sox valgrind)
+test_packages=(chromium conntrack coturn espeak-ng firefox-esr iproute2 miniupnpd miniupnpd-nftables nftables openssl pulseaudio python3-venv sox valgrind)
 
 main() {
   case $purpose in

@@ -21,11 +21,12 @@ use crate::config::keys;
 use crate::config::{AcmeConfig, Config, TlsConfig};
 use crate::data_dir::{DataDir, Lock, LockError};
 use crate::events::{self, EventHub, Streams};
-use crate::external;
-use crate::first_run::Welcome;
+use crate::external::{self, Outside};
+use crate::first_run::{Routed, Welcome};
 use crate::http::{self, AppState, Front, Site, twirp};
 use crate::listener::{self, Gate, Port};
 use crate::metrics::Metrics;
+use crate::port_mapping::{self, PortMapping};
 use crate::ports::Ports;
 use crate::service::accounts::Accounts;
 use crate::service::channels::{Channels, Directory};
@@ -46,6 +47,9 @@ use crate::webhook::{self, Deliveries};
 /// How long answers under way may take once the program is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long the box waits for a router.
+const ROUTER_PATIENCE: Duration = Duration::from_secs(5);
+
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// The whole server, listening.
@@ -62,6 +66,9 @@ pub struct App {
     ending: watch::Sender<bool>,
     serving: JoinHandle<()>,
     ports: Ports,
+    mapping: Option<PortMapping>,
+    outside: watch::Receiver<Outside>,
+    following: JoinHandle<()>,
     setup_code: String,
     tls: Option<Tls>,
     reload: Reload,
@@ -178,12 +185,20 @@ impl App {
             rtc_tcp: voice.rtc_tcp,
             turn: voice.turn,
             turn_tls: voice.turn_tls,
+            forwarding: None,
+            outside: Outside::default(),
+            verdict: None,
             pid: std::process::id(),
         };
+        let mapping = map_ports(&config, &ports, &folder, ending.subscribe())?;
+        let news = || mapping.as_ref().map(|mapping| mapping.news.clone());
+        let (tell, outside) = watch::channel(Outside::default());
         let asking = external::follow(
             config.stun_servers.clone(),
             voice.own_addresses.clone(),
+            news(),
             handle.clone(),
+            tell,
             ending.subscribe(),
         );
         tokio::spawn(asking);
@@ -192,6 +207,8 @@ impl App {
         let port = Port { router, gate, tls: tls.clone(), media: media_here };
         let serving = tokio::spawn(serve(listeners, port, ending.subscribe()));
         ports.write(&folder).context("writing ports.json into the data folder")?;
+        let following = ports.clone().follow(folder.clone(), news(), outside.clone(), ending.subscribe());
+        let following = tokio::spawn(following);
         tracing::info!(http = ports.http, udp = ?ports.rtc_udp, tcp = ?ports.rtc_tcp, data = %folder.path().display(), "listening");
         if config.dev {
             tracing::warn!("development mode: the API secret is known to everybody");
@@ -208,6 +225,9 @@ impl App {
             ending,
             serving,
             ports,
+            mapping,
+            outside,
+            following,
             setup_code,
             tls,
             reload,
@@ -238,9 +258,22 @@ impl App {
             setup_code: needed.then(|| self.setup_code.clone()),
             trust,
             ports: self.ports.clone(),
+            router: self.router().await,
             dev: self.config.dev,
         };
         Ok(welcome.to_box())
+    }
+
+    /// What a router does for this server, once that is settled, or after a while.
+    async fn router(&self) -> Option<Routed> {
+        let mapping = self.mapping.as_ref()?;
+        let mut news = mapping.news.clone();
+        let settled = news.wait_for(|news| news.is_settled(mapping.wanted));
+        let forwarding = match tokio::time::timeout(ROUTER_PATIENCE, settled).await {
+            Ok(Ok(forwarding)) => forwarding.clone(),
+            Ok(Err(_)) | Err(_) => mapping.news.borrow().clone(),
+        };
+        Some(Routed { forwarding, outside: *self.outside.borrow() })
     }
 
     fn public_address(&self) -> Option<String> {
@@ -272,6 +305,12 @@ impl App {
         if tokio::time::timeout(DRAIN, self.rooms.shutdown()).await.is_err() {
             tracing::warn!("some calls did not end in time and are cut off");
         }
+        if let Some(mapping) = self.mapping
+            && tokio::time::timeout(DRAIN, mapping.task).await.is_err()
+        {
+            tracing::warn!("the router does not take its ports back in time; they end with their lease");
+        }
+        let _ = self.following.await;
         // The end of the calls is news as well.
         let told = tokio::spawn(self.deliveries.drain(DRAIN));
         let mut serving = self.serving;
@@ -292,6 +331,26 @@ impl App {
         }
         tracing::info!("ended");
     }
+}
+
+/// Asks a router for the ports, if that is wished for and of use.
+fn map_ports(
+    config: &Config,
+    ports: &Ports,
+    folder: &DataDir,
+    ending: watch::Receiver<bool>,
+) -> anyhow::Result<Option<PortMapping>> {
+    if config.port_mapping.is_empty() {
+        return Ok(None);
+    }
+    if config.bind.iter().all(IpAddr::is_loopback) {
+        tracing::warn!(
+            "this server listens to its own machine only, so no port is asked for at the router; give --bind"
+        );
+        return Ok(None);
+    }
+    let nonce = port_mapping::nonce(&folder.mapping_nonce())?;
+    Ok(Some(port_mapping::start(config.port_mapping.clone(), ports.open(), nonce, ending)))
 }
 
 /// Sweeps out expired sessions and bans, for ever.

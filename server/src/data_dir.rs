@@ -49,6 +49,11 @@ impl DataDir {
         self.0.join("turn-secret")
     }
 
+    /// By which a router knows this server again.
+    pub fn mapping_nonce(&self) -> PathBuf {
+        self.0.join("port-mapping-nonce")
+    }
+
     /// Which ports are in use, for scripts.
     pub fn ports_file(&self) -> PathBuf {
         self.0.join("ports.json")

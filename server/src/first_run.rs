@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use crate::ambient;
 use crate::config::keys;
+use crate::external::Outside;
+use crate::port_mapping::Forwarding;
 use crate::ports::Ports;
 use crate::service::secrets;
 use crate::store::{self, Database, StoreError};
@@ -48,7 +50,16 @@ pub struct Welcome {
     pub setup_code: Option<String>,
     pub trust: Trust,
     pub ports: Ports,
+    /// `None` where no router is asked.
+    pub router: Option<Routed>,
     pub dev: bool,
+}
+
+/// What a router does for this server, and where it is itself.
+#[derive(Clone, Debug)]
+pub struct Routed {
+    pub forwarding: Forwarding,
+    pub outside: Outside,
 }
 
 impl Welcome {
@@ -73,6 +84,7 @@ impl Welcome {
         }
         lines.push(String::new());
         lines.extend(self.ports());
+        lines.extend(self.router.iter().flat_map(Routed::lines));
         if let Trust::Fingerprint(fingerprint) = self.trust {
             lines.push(format!("SHA-256            {fingerprint}"));
             lines.push(format!("{:19}is this server's own certificate, of which browsers warn once", ""));
@@ -127,8 +139,39 @@ impl Welcome {
 
 const SILENCE: [&str; 2] = [
     "Nobody hears anything?  Open these ports in the firewall of this machine. Behind a router, forward them",
-    "                        and start with --advertise and the router's public address.",
+    "                        and start with --public-ip and the router's public address.",
 ];
+impl Routed {
+    fn lines(&self) -> Vec<String> {
+        let Forwarding { protocol, ports, refused, fault, .. } = &self.forwarding;
+        let list = |ports: Vec<String>| ports.join(" ");
+        let mut said = Vec::new();
+        match (protocol, fault) {
+            (Some(protocol), _) if !ports.is_empty() => {
+                let ports = list(ports.iter().map(ToString::to_string).collect());
+                let at = self.outside.address().map(|address| format!(" at {address}")).unwrap_or_default();
+                said.push(format!("forwards {ports}{at} ({protocol})"));
+            }
+            (Some(_), _) if refused.is_empty() => said.push("is asked to forward the ports".to_owned()),
+            (Some(_), _) => {}
+            (None, Some(_)) => said.push("none can be asked to forward ports; the log says more".to_owned()),
+            (None, None) => said.push("is looked for".to_owned()),
+        }
+        if !refused.is_empty() {
+            let ports = list(refused.keys().map(ToString::to_string).collect());
+            said.push(format!("does not forward {ports}; the log says why"));
+        }
+        if self.outside.is_behind_another_nat() {
+            said.push(
+                "is itself behind another NAT, so forwarding cannot work; the log says what can be done"
+                    .to_owned(),
+            );
+        }
+        let names = ["Router"].into_iter().chain(std::iter::repeat(""));
+        names.zip(said).map(|(name, text)| format!("{name:19}{text}")).collect()
+    }
+}
+
 const NO_TLS: [&str; 2] = [
     "No microphone?          Browsers give one only to pages at localhost or https://. For other machines, put",
     "                        a proxy with TLS in front and give --public-url https://its.name, or leave out --tls off.",
@@ -153,6 +196,8 @@ fn frame(lines: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port_holder::Transport;
+    use crate::port_mapping::{Protocol, Wanted};
     use crate::tls::Fingerprint;
 
     #[test]
@@ -198,6 +243,26 @@ mod tests {
         assert!(!text.contains("a proxy with TLS"), "{text}");
     }
 
+    #[test]
+    fn what_a_router_does_is_told() {
+        let port = |transport, port| Wanted { transport, port };
+        let forwarding = Forwarding {
+            protocol: Some(Protocol::NatPmp),
+            ports: vec![port(Transport::Tcp, 7880), port(Transport::Udp, 50000)],
+            refused: [(port(Transport::Udp, 3478), "another device has it".to_owned())].into(),
+            ..Forwarding::default()
+        };
+        let outside = Outside { seen: Some([203, 0, 113, 7].into()), router: Some([100, 64, 0, 1].into()) };
+        let text = Welcome { router: Some(Routed { forwarding, outside }), ..welcome(None) }.to_box();
+        for part in [
+            "Router             forwards 7880/tcp 50000/udp at 203.0.113.7 (NAT-PMP)",
+            "does not forward 3478/udp; the log says why",
+            "is itself behind another NAT",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing:\n{text}");
+        }
+    }
+
     fn welcome(code: Option<&str>) -> Welcome {
         Welcome {
             local: Some("http://localhost:7880".into()),
@@ -213,8 +278,12 @@ mod tests {
                 rtc_tcp: Some(7881),
                 turn: Some(3478),
                 turn_tls: Some(5349),
+                forwarding: None,
+                outside: Outside::default(),
+                verdict: None,
                 pid: 1,
             },
+            router: None,
             dev: false,
         }
     }

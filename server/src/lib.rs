@@ -22,6 +22,7 @@ mod http;
 mod listener;
 mod metrics;
 mod port_holder;
+pub mod port_mapping;
 mod ports;
 mod service;
 pub mod signal;

@@ -141,9 +141,9 @@ fn media_bind(config: &Config) -> IpAddr {
 
 /// What the operator names, then what this machine has.
 fn own_addresses(config: &Config) -> Vec<IpAddr> {
-    let mut addresses = config.advertise.clone();
+    let mut addresses = config.public_ip.clone();
     let own = addresses::offered(media_bind(config), &config.rtc_filter);
-    addresses.extend(own.iter().filter(|address| !config.advertise.contains(address)));
+    addresses.extend(own.iter().filter(|address| !config.public_ip.contains(address)));
     addresses
 }
 

@@ -101,9 +101,9 @@ class Banter:
     """A banter of the tests' own, on free ports of `address`; stops at the end of the `with` block.
 
     Its data folder is `data_dir`, or an empty one that goes away with it. `settings` are environment variables,
-    `livekit_config` has keys of LiveKit's `config.yaml`, besides what the flags say. `port` is a free one where none is
-    given; with `single_port` it is the port of everything. `prefix` comes before the command. `reached_at` is the
-    address that others use, if it is another.
+    `livekit_config` has keys of LiveKit's `config.yaml`, besides what the flags say. `port` and `rtc_tcp_port` are free
+    ones where none is given; with `single_port` the former is the port of everything. `prefix` comes before the command.
+    `reached_at` is the address that others use, if it is another.
     """
 
     def __init__(
@@ -113,6 +113,7 @@ class Banter:
         settings: dict[str, str] | None = None,
         livekit_config: dict | None = None,
         port: int = 0,
+        rtc_tcp_port: int = 0,
         prefix: Sequence[str] = (),
         reached_at: str | None = None,
         single_port: bool = False,
@@ -123,7 +124,8 @@ class Banter:
         self._address = address
         self._data_dir = data_dir
         self._livekit_config = livekit_config
-        self._ports = ["--single-port", str(port)] if single_port else ["--port", str(port), "--rtc-tcp-port", "0"]
+        several = ["--port", str(port), "--rtc-tcp-port", str(rtc_tcp_port)]
+        self._ports = ["--single-port", str(port)] if single_port else several
         self._prefix = prefix
 
     def __enter__(self) -> Server:

@@ -200,16 +200,16 @@ def test_wrong_public_url(machine: Host, folder: Path):
     assert [found.result(path) for path in PATHS] == ["ok"] * 5, "those are tried at the local address"
 
 
-def test_wrong_advertised_address(wan: Wan, folder: Path):
+def test_wrong_public_ip(wan: Wan, folder: Path):
     """Behind a router whose address is another one, as a STUN server says."""
     machine, router = wan.home("srv", "cone")
     with Banter((stun := wan.host("stun")).address, prefix=stun.prefix, settings={"BANTER_TURN_PORT": "3478"}):
         asking = ["--stun-servers", f"{stun.address}:3478", "--ntp-servers", "off", "--data-dir", folder]
-        wrong = doctor(*asking, "--advertise", "203.0.113.9", prefix=machine.prefix)
-        right = doctor(*asking, "--advertise", router.address, prefix=machine.prefix)
-    assert (wrong.status, wrong.failing) == (1, ["advertise"]), wrong.text
-    assert "203.0.113.9 does not lead here" in wrong.checks["advertise"]["detail"]
-    assert router.address in wrong.checks["advertise"]["detail"]
+        wrong = doctor(*asking, "--public-ip", "203.0.113.9", prefix=machine.prefix)
+        right = doctor(*asking, "--public-ip", router.address, prefix=machine.prefix)
+    assert (wrong.status, wrong.failing) == (1, ["public_ip"]), wrong.text
+    assert "203.0.113.9 does not lead here" in wrong.checks["public_ip"]["detail"]
+    assert router.address in wrong.checks["public_ip"]["detail"]
     assert right.status == 0, right.text
 
 

@@ -92,9 +92,9 @@ fn judge_public_url(url: &Url, found: &Result<Vec<IpAddr>, String>, place: &Plac
     }
 }
 
-/// The addresses of `--advertise`.
-pub fn judge_advertised(advertised: &[IpAddr], place: &Place) -> Finding {
-    let finding = |verdict, detail: String| finding("advertise", "Advertised", verdict, detail);
+/// The addresses of `--public-ip`.
+pub fn judge_public_ip(advertised: &[IpAddr], place: &Place) -> Finding {
+    let finding = |verdict, detail: String| finding("public_ip", "Public IP", verdict, detail);
     if advertised.is_empty() {
         let external = place.external.map(|external| format!(", and {external} of a router in front"));
         return finding(Verdict::Ok, format!("this machine's own addresses{}", external.unwrap_or_default()));
@@ -111,7 +111,7 @@ pub fn judge_advertised(advertised: &[IpAddr], place: &Place) -> Finding {
             format!("{} does not lead here: this machine has {}", list(&wrong), place.describe()),
         )
         .because("the public address has changed, or it was mistyped: clients look for voice where it is not")
-        .fix("correct --advertise, or leave it out: the address of a router is learned by itself");
+        .fix("correct --public-ip, or leave it out: the address of a router is learned by itself");
     }
     if !unknown.is_empty() {
         return finding(
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn advertised(text: &str, place: &Place) -> Verdict {
-        judge_advertised(&[text.parse().expect("an address")], place).result
+        judge_public_ip(&[text.parse().expect("an address")], place).result
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(advertised("203.0.113.9", &alone), Verdict::Warn);
         let public = place(&["203.0.113.4"], None);
         assert_eq!(advertised("203.0.113.9", &public), Verdict::Fail);
-        assert_eq!(judge_advertised(&[], &alone).result, Verdict::Ok);
+        assert_eq!(judge_public_ip(&[], &alone).result, Verdict::Ok);
     }
 
     #[test]

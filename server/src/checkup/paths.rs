@@ -131,7 +131,7 @@ fn judge_failure(path: TestPath, failure: &Failure, side: &Side) -> Finding {
             .fix("try again, and look into the server's log"),
         Failure::NotNamed => finding
             .because("the server has no address that it can tell clients")
-            .fix("give the server's address with --advertise"),
+            .fix("give the server's address with --public-ip"),
         Failure::Unreachable { how: Unreachable::Refused, .. } => finding
             .because("nothing listens there, or a firewall answers for it; the port may be closed in the server's settings, or forwarded elsewhere")
             .fix(open(path, side, "start the server with it, and forward it if there is a router")),
@@ -139,7 +139,7 @@ fn judge_failure(path: TestPath, failure: &Failure, side: &Side) -> Finding {
         Failure::NoRoute if path == TestPath::Udp6 => Finding { result: Verdict::Skip, ..finding },
         Failure::NoRoute | Failure::Unreachable { how: Unreachable::NoRoute, .. } => finding
             .because("this network knows no way to the address that the server names")
-            .fix("look at the server's public address (--advertise)"),
+            .fix("look at the server's public address (--public-ip)"),
         Failure::NoAnswer if matches!(path, TestPath::TurnUdp | TestPath::TurnTcp | TestPath::TurnTls) => finding
             .because("the TURN server answers and relays nothing: it is another one, or not told of the media's addresses")
             .fix("look at what the port is forwarded to; the server's addresses are in banter doctor"),
@@ -263,6 +263,7 @@ mod tests {
     use banter_client::measure::Measured;
 
     use super::*;
+    use crate::external::Outside;
 
     #[test]
     fn a_good_path_is_ok_and_tells_its_numbers() {
@@ -338,6 +339,9 @@ mod tests {
             rtc_tcp: Some(7881),
             turn: Some(3478),
             turn_tls: Some(5349),
+            forwarding: None,
+            outside: Outside::default(),
+            verdict: None,
             pid: 1,
         }
     }

@@ -80,7 +80,7 @@ async fn examine(
     progress.looking_at("the public address");
     let place = place(&config).await;
     findings.push(address::check_public_url(config.public_url.as_ref(), &place).await);
-    findings.push(address::judge_advertised(&config.advertise, &place));
+    findings.push(address::judge_public_ip(&config.public_ip, &place));
 
     let free = match &running {
         Some(ports) => ports::judge_running(ports),

@@ -158,11 +158,17 @@ pub static RTC_NETWORKS: Key = Key::new(
 );
 pub static RTC_INTERFACES: Key =
     Key::new("rtc_interfaces", "NAME,…", "", "The same by network interface, such as eth0 or !docker0");
-pub static ADVERTISE: Key = Key::new(
-    "advertise",
+pub static PUBLIC_IP: Key = Key::new(
+    "public_ip",
     "ADDRESS,…",
     "",
     "Further addresses at which clients reach the media ports, such as the public one of a router",
+);
+pub static PORT_MAPPING: Key = Key::new(
+    "port_mapping",
+    "HOW",
+    "off",
+    "Have the router forward the ports of this server: pcp, nat-pmp, upnp, auto (the first of them that works) or off",
 );
 pub static PUBLIC_URL: Key = Key::new(
     "public_url",
@@ -330,7 +336,8 @@ pub static ALL: [&Key; 48] = [
     &RTC_WORKERS,
     &RTC_NETWORKS,
     &RTC_INTERFACES,
-    &ADVERTISE,
+    &PUBLIC_IP,
+    &PORT_MAPPING,
     &PUBLIC_URL,
     &TRUSTED_PROXIES,
     &TLS,

@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use livekit_protocol::RoomConfiguration;
 use url::Url;
 
+use crate::port_mapping::Protocol;
 use crate::webhook::{Filter, WebhookConfig};
 use keys::{Exposure, Key};
 pub use raw::{Complaint, Given, Origin, RawConfig};
@@ -45,7 +46,9 @@ pub struct Config {
     /// Which of this machine's addresses are offered to clients.
     pub rtc_filter: AddressFilter,
     /// Addresses of the media ports that this machine does not know of by itself.
-    pub advertise: Vec<IpAddr>,
+    pub public_ip: Vec<IpAddr>,
+    /// How a router is asked to forward ports, in this order; empty is not at all.
+    pub port_mapping: Vec<Protocol>,
     /// `host:port` of servers that are asked for a router's address.
     pub stun_servers: Vec<String>,
     pub public_url: Option<Url>,
@@ -206,7 +209,8 @@ impl TryFrom<&RawConfig> for Config {
                 interfaces: check
                     .value(&keys::RTC_INTERFACES, |text| parse::choice(text, |name| Ok(name.to_owned()))),
             },
-            advertise: check.value(&keys::ADVERTISE, |text| parse::list(text, "an IP address")),
+            public_ip: check.value(&keys::PUBLIC_IP, parse::public_ips),
+            port_mapping: check.value(&keys::PORT_MAPPING, parse::port_mapping),
             trusted_proxies: check.value(&keys::TRUSTED_PROXIES, parse::networks),
             tls: check.tls(public_url.as_ref()),
             public_url,

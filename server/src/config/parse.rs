@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::{ApiKeyPair, Choice, LogFormat, TlsMode};
+use crate::port_mapping::Protocol;
 
 pub(super) fn parse<T: std::str::FromStr<Err: Display>>(text: &str, what: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("is not {what}: {error}"))
@@ -39,6 +40,43 @@ pub(super) fn servers(text: &str) -> Result<Vec<String>, String> {
             Err(format!("has {wrong:?}, which is no host with a port, such as stun.example.org:3478"))
         }
         None => Ok(servers),
+    }
+}
+
+/// Addresses that others may be told of. Nothing is none.
+pub(super) fn public_ips(text: &str) -> Result<Vec<IpAddr>, String> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for item in items(text) {
+        let address = parse::<IpAddr>(item, "an IP address")?.to_canonical();
+        let of_no_use = match address {
+            _ if address.is_loopback() => Some("is this machine's own to itself"),
+            _ if address.is_unspecified() => Some("is no address of anybody"),
+            _ if address.is_multicast() => Some("is that of a group"),
+            IpAddr::V4(v4) if v4.is_broadcast() => Some("is that of everybody"),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        };
+        if let Some(why) = of_no_use {
+            return Err(format!(
+                "has {address}, which {why}; give the address by which people reach this server"
+            ));
+        }
+        if addresses.contains(&address) {
+            return Err(format!("has {address} twice"));
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+/// The ways to ask a router, best first.
+pub(super) fn port_mapping(text: &str) -> Result<Vec<Protocol>, String> {
+    match text {
+        "off" => Ok(Vec::new()),
+        "auto" => Ok(vec![Protocol::Pcp, Protocol::NatPmp, Protocol::Upnp]),
+        "pcp" => Ok(vec![Protocol::Pcp]),
+        "nat-pmp" => Ok(vec![Protocol::NatPmp]),
+        "upnp" => Ok(vec![Protocol::Upnp]),
+        _ => Err("is not a way to ask a router; the ways are auto, pcp, nat-pmp, upnp and off".to_owned()),
     }
 }
 
@@ -294,6 +332,27 @@ mod tests {
         assert_eq!(shown(""), Ok(None));
         assert!(shown("https://talk.example/voice").is_err());
         assert!(shown("ftp://talk.example").is_err());
+    }
+
+    #[test]
+    fn public_addresses_are_of_use_to_others() {
+        let shown =
+            |text| public_ips(text).map(|ips| ips.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(shown(""), Ok(vec![]));
+        assert_eq!(shown("203.0.113.7, 2001:db8::7"), Ok(vec!["203.0.113.7".into(), "2001:db8::7".into()]));
+        assert_eq!(shown("::ffff:203.0.113.7"), Ok(vec!["203.0.113.7".into()]));
+        for (wrong, why) in [
+            ("talk.example", "is not an IP address"),
+            ("127.0.0.1", "has 127.0.0.1, which is this machine's own to itself"),
+            ("::1", "has ::1, which is this machine's own"),
+            ("0.0.0.0", "has 0.0.0.0, which is no address"),
+            ("224.0.0.1", "has 224.0.0.1, which is that of a group"),
+            ("255.255.255.255", "has 255.255.255.255, which is that of everybody"),
+            ("192.0.2.1,::ffff:192.0.2.1", "has 192.0.2.1 twice"),
+        ] {
+            let fault = public_ips(wrong).expect_err(wrong);
+            assert!(fault.starts_with(why), "{wrong}: {fault}");
+        }
     }
 
     #[test]

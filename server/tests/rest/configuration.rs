@@ -17,11 +17,11 @@ fn values_are_shown_with_their_origin() {
     program::add_user(Path::new(&data), "ada", "owner", "long enough");
     set(&data, "livekit_port", "1001");
     assert_eq!(row(&show(&data, &[], &[]), "port"), ("1001".into(), "settings".into()));
-    std::fs::write(&file, "port = 1002\nadvertise = [\"192.0.2.1\", \"192.0.2.2\"]\n").expect("a file");
+    std::fs::write(&file, "port = 1002\npublic_ip = [\"192.0.2.1\", \"192.0.2.2\"]\n").expect("a file");
     let with_file = ["--config", &file];
     let shown = show(&data, &with_file, &[]);
     assert_eq!(row(&shown, "port"), ("1002".into(), "file".into()));
-    assert_eq!(row(&shown, "advertise"), ("192.0.2.1,192.0.2.2".into(), "file".into()));
+    assert_eq!(row(&shown, "public_ip"), ("192.0.2.1,192.0.2.2".into(), "file".into()));
     let variable = [("BANTER_PORT", "1003")];
     assert_eq!(row(&show(&data, &with_file, &variable), "port"), ("1003".into(), "environment".into()));
     let flags = ["--config", &file, "--port", "1004"];

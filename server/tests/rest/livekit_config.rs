@@ -51,7 +51,7 @@ fn a_whole_file_is_taken_over() {
         ("rtc_bind", "::"),
         ("rtc_tcp_port", "7891"),
         ("rtc_port_range", "7892-7899"),
-        ("advertise", "192.0.2.7"),
+        ("public_ip", "192.0.2.7"),
         ("stun_servers", "off"),
         ("rtc_networks", "192.0.2.7"),
         ("log", "warn"),
@@ -139,7 +139,7 @@ fn livekits_layers_lie_among_banters() {
     assert_eq!(row(&shown, "port"), ("2".into(), "file".into()));
     assert_eq!(row(&shown, "rtc_tcp_port"), ("3".into(), "environment".into()));
     assert_eq!(row(&shown, "rtc_port_range"), ("50000-50009".into(), "LiveKit file".into()));
-    assert_eq!(row(&shown, "advertise"), ("192.0.2.9".into(), "environment".into()));
+    assert_eq!(row(&shown, "public_ip"), ("192.0.2.9".into(), "environment".into()));
     assert_eq!(row(&shown, "api_keys"), ("key:secret".into(), "environment".into()));
     assert!(said.contains("did you mean LIVEKIT_ROOM_EMPTY_TIMEOUT?"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
@@ -156,7 +156,7 @@ fn livekits_layers_lie_among_banters() {
     ]);
     let (shown, _) = show(&more, &variables);
     assert_eq!(row(&shown, "rtc_tcp_port"), ("4".into(), "flag".into()));
-    assert_eq!(row(&shown, "advertise"), ("192.0.2.1".into(), "flag".into()));
+    assert_eq!(row(&shown, "public_ip"), ("192.0.2.1".into(), "flag".into()));
     assert_eq!(row(&shown, "rtc_port_range"), ("5".into(), "flag".into()));
     assert_eq!(row(&shown, "room_auto_create"), ("false".into(), "flag".into()));
 }

@@ -230,8 +230,12 @@ impl<'a> Work<'a> {
         let internal = self.text("rtc.advertise_internal_ip").is_some_and(|(_, text)| text == "true");
         let filtered = self.list("rtc.ips.includes").is_some();
         // A name or a slip is complained about once, as the address that it is not.
-        let valid = addresses.split(',').all(|address| address.parse::<IpAddr>().is_ok());
-        self.give(&keys::ADVERTISE, addresses.clone(), entry);
+        let parsed: Result<Vec<IpAddr>, _> = addresses.split(',').map(str::parse).collect();
+        let valid = parsed.is_ok();
+        // For those on this machine only, which has the address anyway.
+        if !parsed.is_ok_and(|addresses| addresses.iter().all(IpAddr::is_loopback)) {
+            self.give(&keys::PUBLIC_IP, addresses.clone(), entry);
+        }
         if !internal && !filtered && valid {
             self.give(&keys::RTC_NETWORKS, addresses, entry);
         }

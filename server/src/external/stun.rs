@@ -1,59 +1,20 @@
-//! The address at which a router in front shows this machine to the internet, learned from STUN servers (RFC 8489 §12).
-//!
-//! Without it only those who come in by that address find the media ports: whoever comes by a name, or through a proxy, is
-//! told addresses of the network at home.
+//! Asking STUN servers for the address that they see (RFC 8489 §12).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use banter_sfu::net::MediaHandle;
 use banter_sfu::turn::stun::{AttributeType, Class, Message, Method, TransactionId, Writer};
 use rand::RngExt;
 use tokio::net::{UdpSocket, lookup_host};
-use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::ambient;
-use crate::listener::ended;
 
-/// Between two questions: providers change addresses at night, and it costs one datagram.
-const INTERVAL: Duration = Duration::from_secs(600);
-/// The same where nobody has answered yet.
-const RETRY: Duration = Duration::from_secs(60);
 /// For the name and for each attempt.
 const PATIENCE: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 3;
 const MAX_ANSWER: usize = 576;
-
-/// Keeps the media plane informed until `ending` is true. Not being able to is no fault: a server may have no internet.
-pub async fn follow(
-    servers: Vec<String>,
-    own: Vec<IpAddr>,
-    media: MediaHandle,
-    mut ending: watch::Receiver<bool>,
-) {
-    if servers.is_empty() || own.iter().any(is_public) {
-        return;
-    }
-    let mut known = None;
-    loop {
-        let learned = tokio::select! {
-            learned = ask_all(&servers) => learned,
-            () = ended(&mut ending) => return,
-        };
-        if let Some(address) = learned.filter(|address| known != Some(*address)) {
-            info!(%address, "a router in front of this machine has this address: the voice ports have to be forwarded there");
-            media.set_external(&[IpAddr::V4(address)]);
-            known = Some(address);
-        }
-        let pause = if known.is_some() { INTERVAL } else { RETRY };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = ended(&mut ending) => return,
-        }
-    }
-}
 
 /// The answer of the first server that gives one.
 pub async fn ask_all(servers: &[String]) -> Option<Ipv4Addr> {
@@ -105,37 +66,9 @@ async fn answer(socket: &UdpSocket, id: TransactionId) -> Option<Ipv4Addr> {
     }
 }
 
-/// Whether it is an IPv4 address that the internet knows.
-pub fn is_public(address: &IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let is_shared = address.octets()[0] == 100 && address.octets()[1] & 0xC0 == 64; // RFC 6598
-            !(address.is_private() || address.is_loopback() || address.is_link_local() || is_shared)
-        }
-        IpAddr::V6(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn private_addresses_are_not_the_internets() {
-        for (text, public) in [
-            ("192.168.1.5", false),
-            ("10.0.0.1", false),
-            ("172.20.0.1", false),
-            ("100.64.0.1", false),
-            ("127.0.0.1", false),
-            ("169.254.1.1", false),
-            ("2001:db8::1", false),
-            ("203.0.113.7", true),
-            ("::ffff:203.0.113.7", true),
-        ] {
-            assert_eq!(is_public(&text.parse().expect("an address")), public, "{text}");
-        }
-    }
 
     #[tokio::test]
     async fn only_the_answer_to_the_question_is_believed() {

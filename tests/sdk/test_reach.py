@@ -235,17 +235,43 @@ async def test_members_are_told_by_what_everybody_is_connected():
 async def test_both_behind_symmetric_nat(wan: Wan, sdk: str, capsys):
     homes = [wan.home(name, "symmetric")[0] for name in ("ann", "ben")]
     with server_on(wan.host("srv")) as server:
-        async with (
-            far_away(homes[0], sdk, "ann", server, single=True) as ann,
-            far_away(homes[1], "python", "ben", server, single=False) as ben,
-        ):
-            began = time.monotonic()
-            await asyncio.gather(ann.join(ROOM), ben.join(ROOM))
-            await asyncio.gather(ann.speak(FAR), ben.speak(NEAR))
-            await asyncio.gather(until_heard(ann, "ben", NEAR), until_heard(ben, "ann", FAR))
-            with capsys.disabled():
-                print(f"\n  both behind symmetric NAT, {sdk}: both heard after {time.monotonic() - began:.2f} s")
-            await asyncio.gather(ann.leave(), ben.leave())
+        await hear_each_other("both behind symmetric NAT", server, homes, sdk, capsys)
+
+
+async def test_all_on_one_lan(wan: Wan, sdk: str, capsys):
+    """Both people and the server, which the internet does not reach."""
+    machine, router = wan.home("srv", "symmetric")
+    wan.let_in(router)
+    homes = [wan.neighbour(name, router) for name in ("ann", "ben")]
+    with server_on(machine) as server:
+        await hear_each_other("both and the server on one LAN", server, homes, sdk, capsys)
+
+
+async def test_both_on_one_lan_and_the_server_outside(wan: Wan, sdk: str, capsys):
+    ann, router = wan.home("ann", "symmetric")
+    homes = [ann, wan.neighbour("ben", router)]
+    with server_on(wan.host("srv")) as server:
+        await hear_each_other("both on one LAN", server, homes, sdk, capsys)
+
+
+@pytest.mark.parametrize("blocked", [None, "udp"], ids=["UDP", "TCP"])
+async def test_server_in_a_container(wan: Wan, sdk: str, blocked: str | None, single: bool, capsys):
+    """It knows the address of its bridge only, and its host publishes its ports."""
+    host, far = wan.host("host"), wan.host("far")
+    with in_container(wan, host) as server:
+        if blocked:
+            far.nft("table ip guard { chain out { type filter hook output priority filter; ip protocol udp drop; } }")
+        way = "TCP" if blocked else "UDP"
+        async with conversation(f"server in a container, by {way}", server, far, sdk, single, capsys):
+            pass
+
+
+async def test_server_in_a_container_on_a_lan(wan: Wan, sdk: str, capsys):
+    host, router = wan.home("host", "cone")
+    wan.let_in(router)
+    homes = [wan.neighbour(name, router) for name in ("ann", "ben")]
+    with in_container(wan, host) as server:
+        await hear_each_other("server in a container on the LAN", server, homes, sdk, capsys)
 
 
 async def test_ipv6_only(wan: Wan, sdk: str, single: bool, capsys):
@@ -321,6 +347,28 @@ async def test_nat_rebinding(wan: Wan, sdk: str, single: bool, capsys):
             with capsys.disabled():
                 print(f"  after rebinding: heard again after {time.monotonic() - rebound:.2f} s")
             assert not [n for n in far.notices if n.what == "disconnected"]
+
+
+async def hear_each_other(name: str, server: Server, homes: list[Host], sdk: str, capsys) -> None:
+    """Somebody at each of two homes. How long both waited for sound is told."""
+    async with (
+        far_away(homes[0], sdk, "ann", server, single=True) as ann,
+        far_away(homes[1], "python", "ben", server, single=False) as ben,
+    ):
+        began = time.monotonic()
+        await asyncio.gather(ann.join(ROOM), ben.join(ROOM))
+        await asyncio.gather(ann.speak(FAR), ben.speak(NEAR))
+        await asyncio.gather(until_heard(ann, "ben", NEAR), until_heard(ben, "ann", FAR))
+        with capsys.disabled():
+            print(f"\n  {name}, {sdk}: both heard after {time.monotonic() - began:.2f} s")
+        await asyncio.gather(ann.leave(), ben.leave())
+
+
+def in_container(wan: Wan, host: Host) -> Banter:
+    inside = wan.container("srv", host, tcp="7880, 7881, 3478", udp="50000-50010, 3478")
+    settings = {"BANTER_RTC_PORT_RANGE": "50000-50010", "BANTER_TURN_PORT": "3478"}
+    more = {"port": 7880, "rtc_tcp_port": 7881, "reached_at": host.address}
+    return Banter(inside.address, prefix=inside.prefix, settings=settings, **more)
 
 
 def server_on(machine: Host, turn_port: int | None = None, layout: str = "many ports") -> Banter:

@@ -318,7 +318,7 @@ pub static METRICS_PASSWORD: Key =
 /// Those that [`SINGLE_PORT`] decides about.
 pub static OF_SINGLE_PORT: [&Key; 5] = [&PORT, &RTC_TCP_PORT, &RTC_PORT_RANGE, &TURN_PORT, &TURN_TLS_PORT];
 
-pub static ALL: [&Key; 48] = [
+pub static ALL: [&Key; 49] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_takes_nothing_costs_a_bounded_amount() {
+    fn e13_a_stream_that_takes_nothing_costs_a_bounded_amount() {
         let now = sim::beginning();
         let mut backlog = Backlog::default();
         let frame = vec![0; 1000];

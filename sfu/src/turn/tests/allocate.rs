@@ -415,3 +415,20 @@ fn a_configuration_that_cannot_work_is_refused() {
     assert!(matches!(any, ConfigError::RelayedAddress(_)));
     assert!(any.to_string().contains("0.0.0.0"));
 }
+
+#[test]
+fn f3_neither_mobility_nor_oauth_nor_dtls_is_offered() {
+    let mut bench = Bench::new();
+    let mobile = with(|writer| udp(writer).attribute(AttributeType(0x8030), &[])); // MOBILITY-TICKET, RFC 8016
+    let mut client = alice();
+    let answer = bench.exchange(&mut client, Method::Allocate, mobile);
+    assert_eq!(answer.error(), None);
+    assert_eq!(answer.message().value(AttributeType(0x8030)), None, "no ticket is given");
+
+    let mut bench = Bench::new();
+    let token = with(|writer| udp(writer).attribute(AttributeType(0x001B), &[1; 16])); // ACCESS-TOKEN, RFC 7635
+    assert_eq!(error_for(&mut bench, token), Some(420));
+
+    let client_hello = [&[22, 0xFE, 0xFD][..], &[0; 60]].concat();
+    assert_eq!(bench.hand_in(&bob(), &client_hello), Sent::Nothing);
+}

@@ -1,4 +1,16 @@
 //! The statements of the requirements, each by its number, in virtual time and through the public surface.
+//!
+//! Those about listeners and logs (A1, A6, A7, A8, G5, G11) are proved on the program, in `tests/sdk/test_turn.py` and
+//! `test_turn_listeners.py`; E13 in `net::backlog`; F4 in the server's `signal::relay`. Where no relay socket exists, these say
+//! nothing:
+//!
+//! | statement | why |
+//! |---|---|
+//! | D3, setting DF | nothing is sent that could be fragmented: DONT-FRAGMENT is granted |
+//! | E11, ICMP errors from the relay socket | no datagram leaves the process, so none comes back |
+//! | E12, larger than the path's MTU | there is no path; the bound is that of a frame |
+//! | F2, limits of Connect and ConnectionBind | TCP allocations are not offered (F1) |
+//! | G13, the address a relay socket is bound to | nothing is bound |
 
 mod allocate;
 mod authentication;

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
@@ -191,10 +192,15 @@ impl Streams {
     }
 
     /// The poll has something to say of a stream.
-    pub(super) fn note(&mut self, token: Token, writable: bool) {
-        let key = token.0 - self.first_token;
-        self.ready.push(key);
-        if writable {
+    pub(super) fn note(&mut self, event: &Event) {
+        let key = event.token().0 - self.first_token;
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.io.note(event.is_read_closed() || event.is_error());
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.ready.push(key);
+        }
+        if event.is_writable() {
             self.waiting.push(key);
         }
     }
@@ -290,7 +296,7 @@ impl Stream {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
                 self.take(&mut scratch[..count], now, received, arrivals)?;
-                Ok(true)
+                Ok(self.io.may_have_more())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
@@ -390,7 +396,7 @@ mod tests {
                     return (frames, closed);
                 }
                 self.poll.poll(&mut events, Some(Duration::from_millis(10))).unwrap();
-                events.iter().for_each(|event| self.streams.note(event.token(), event.is_writable()));
+                events.iter().for_each(|event| self.streams.note(event));
             }
             panic!("this is all that came: {frames:?}, closed: {closed:?}");
         }

@@ -83,7 +83,7 @@ impl Worker {
             self.poll.registry().register(socket, TURN_SOCKET, Interest::READABLE)?;
         }
         let mut events = Events::with_capacity(64);
-        let (mut more, mut turn_may_have_more) = (false, false);
+        let (mut more, mut media_may_have_more, mut turn_may_have_more) = (false, false, false);
         loop {
             let timeout = if more { Some(Duration::ZERO) } else { self.sleep() };
             match self.poll.poll(&mut events, timeout) {
@@ -93,19 +93,19 @@ impl Worker {
             let now = Instant::now();
             // Before datagrams: a neighbour says whose a peer is before that peer is answered.
             let obeyed = self.obey(now);
-            // The socket is polled by edges, so it is read until it is empty, over several turns if need be.
-            more = self.receive();
             for event in &events {
                 match event.token() {
+                    SOCKET => media_may_have_more = true,
                     TURN_SOCKET => turn_may_have_more = true,
-                    Token(number) if number >= FIRST_STREAM => {
-                        self.streams.note(event.token(), event.is_writable());
-                    }
+                    Token(number) if number >= FIRST_STREAM => self.streams.note(event),
                     _ => {}
                 }
             }
+            // Sockets are polled by edges, so each is read until it is empty, over several turns if need be, and not before
+            // there is something: a call for nothing is a tenth of what a packet costs.
+            media_may_have_more = media_may_have_more && self.receive();
             turn_may_have_more = turn_may_have_more && self.receive_turn();
-            more |= turn_may_have_more;
+            more = media_may_have_more || turn_may_have_more;
             let now = Instant::now();
             match obeyed {
                 Next::Wait => {}

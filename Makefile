@@ -6,6 +6,7 @@
 #   make compatibility   run LiveKit's clients against Banter and write docs/livekit-compatibility.md
 #   make bench    micro-benchmarks of the media path
 #   make load     bots on any LiveKit-compatible server (ARGS="--url ws://127.0.0.1:7880 --subscribers 100"; ARGS=--help)
+#   make bench-turn   what TURN costs beside coturn
 #   make fuzz     one minute for each decoder and core (FUZZ_SECONDS=3600 for longer); needs `cargo install --locked cargo-fuzz`
 
 ui := desktop/ui
@@ -14,7 +15,7 @@ pytest := .venv/bin/python -m pytest
 conformance_workers := -n 2 --dist loadgroup
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test check bench load fuzz generate
+.PHONY: run test check bench bench-turn load fuzz generate
 .PHONY: setup-run setup-test check-rust check-ui check-tests check-generated test-rust test-ui test-sdk test-browser
 .PHONY: test-conformance compatibility
 
@@ -31,6 +32,10 @@ bench:
 
 load:
 	cargo run --release --package banter-bench-load -- $(ARGS)
+
+bench-turn: setup-test
+	cargo build --release --bin banter
+	BANTER_PROGRAM=target/release/banter .venv/bin/python benches/turn.py
 
 # What is found along the way is kept in fuzz/corpus, outside git; a crash worth keeping goes to fuzz/seeds.
 fuzz:
@@ -69,8 +74,8 @@ check-ui:
 
 check-tests:
 	cd tests && ../$(ui)/node_modules/.bin/biome check --error-on-warnings .
-	.venv/bin/ruff check tests server/tests/conformance
-	.venv/bin/ruff format --check tests server/tests/conformance
+	.venv/bin/ruff check tests server/tests/conformance benches
+	.venv/bin/ruff format --check tests server/tests/conformance benches
 
 check-generated: generate
 	git diff --exit-code -- openapi.json $(ui)/src/api

@@ -55,7 +55,7 @@ impl Follower {
             let is_asking = !self.servers.is_empty();
             tokio::select! {
                 () = tokio::time::sleep_until(asked_at), if is_asking => {
-                    let seen = stun::ask_all(&self.servers).await;
+                    let seen = ask_all(&self.servers).await;
                     if seen.is_some() {
                         self.learn(|outside| outside.seen = seen);
                     }

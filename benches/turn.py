@@ -164,7 +164,9 @@ async def cost(relay: Relay, way: str, clients: int, packets: int) -> tuple[floa
     before = Usage.of(relay.process).cpu_seconds
     # Each from a network of its own: a server answers so many strangers from one of them.
     networks = [f"127.7.{number}" for number in range(clients)]
-    texts = await asyncio.gather(*(load(relay, way, packets, pause=PAUSE[way], network=network) for network in networks))
+    texts = await asyncio.gather(
+        *(load(relay, way, packets, pause=PAUSE[way], network=network) for network in networks)
+    )
     used = Usage.of(relay.process).cpu_seconds - before
     tally = Tally()
     for text in texts:

@@ -257,10 +257,11 @@ async def test_both_on_one_lan_and_the_server_outside(wan: Wan, sdk: str, capsys
 @pytest.mark.parametrize("blocked", [None, "udp"], ids=["UDP", "TCP"])
 async def test_server_in_a_container(wan: Wan, sdk: str, blocked: str | None, single: bool, capsys):
     """It knows the address of its bridge only, and its host publishes its ports."""
-    host, far = wan.host("host"), wan.host("far")
+    host = wan.host("host")
+    far, router = wan.home("far", "cone")
+    if blocked:
+        router.forbid("ip protocol udp")
     with in_container(wan, host) as server:
-        if blocked:
-            far.nft("table ip guard { chain out { type filter hook output priority filter; ip protocol udp drop; } }")
         way = "TCP" if blocked else "UDP"
         async with conversation(f"server in a container, by {way}", server, far, sdk, single, capsys):
             pass

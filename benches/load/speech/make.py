@@ -27,8 +27,29 @@ No, it was only the rain. Fine. Ready when you are. Three, two, one, go!"""
 
 
 def main() -> None:
-    speech = subprocess.run(["espeak-ng", "-m", "-v", "en", "-s", "150", "-g", "6", "--stdout", TEXT], capture_output=True, check=True)
-    convert = ["sox", "-t", "wav", "-", "-t", "raw", "-r", str(RATE), "-e", "signed", "-b", "16", "-c", "1", "-", "pad", "1", "2"]
+    speech = subprocess.run(
+        ["espeak-ng", "-m", "-v", "en", "-s", "150", "-g", "6", "--stdout", TEXT], capture_output=True, check=True
+    )
+    convert = [
+        "sox",
+        "-t",
+        "wav",
+        "-",
+        "-t",
+        "raw",
+        "-r",
+        str(RATE),
+        "-e",
+        "signed",
+        "-b",
+        "16",
+        "-c",
+        "1",
+        "-",
+        "pad",
+        "1",
+        "2",
+    ]
     samples = subprocess.run(convert, input=speech.stdout, capture_output=True, check=True).stdout
     frames = [samples[at : at + FRAME * 2] for at in range(0, len(samples) - FRAME * 2, FRAME * 2)]
     lengths = encode(frames)

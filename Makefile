@@ -74,8 +74,8 @@ check-ui:
 
 check-tests:
 	cd tests && ../$(ui)/node_modules/.bin/biome check --error-on-warnings .
-	.venv/bin/ruff check tests server/tests/conformance benches
-	.venv/bin/ruff format --check tests server/tests/conformance benches
+	.venv/bin/ruff check tests server/tests/conformance benches/turn.py
+	.venv/bin/ruff format --check tests server/tests/conformance benches/turn.py
 
 check-generated: generate
 	git diff --exit-code -- openapi.json $(ui)/src/api

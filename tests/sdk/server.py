@@ -102,7 +102,7 @@ class Banter:
 
     Its data folder is `data_dir`, or an empty one that goes away with it. `settings` are environment variables,
     `livekit_config` has keys of LiveKit's `config.yaml`, besides what the flags say. `port` and `rtc_tcp_port` are free
-    ones where none is given; with `single_port` the former is the port of everything. `prefix` comes before the command.
+    ones where none is given; with `single_port` the former is that of everything. `prefix` comes before the command.
     `reached_at` is the address that others use, if it is another.
     """
 

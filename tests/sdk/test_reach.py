@@ -262,8 +262,8 @@ async def test_server_in_a_container(wan: Wan, sdk: str, blocked: str | None, si
     if blocked:
         router.forbid("ip protocol udp")
     with in_container(wan, host) as server:
-        way = "TCP" if blocked else "UDP"
-        async with conversation(f"server in a container, by {way}", server, far, sdk, single, capsys):
+        paths = ("tcp", "relay-tcp") if blocked else ("udp",)
+        async with conversation(f"server in a container, by {paths[0]}", server, far, sdk, single, capsys, paths=paths):
             pass
 
 

@@ -37,7 +37,8 @@ PAYLOAD = 172
 WAYS = {"UDP": [], "TCP": ["-t"], "TLS": ["-t", "-S"]}
 PAUSE = {"UDP": 1, "TCP": 1, "TLS": 4}
 """Milliseconds between two packets of a client. It reads one record at a time, and falls behind TLS that is faster."""
-ALLOCATIONS_PER_SESSION = 12
+CLIENTS_PER_SESSION = 6
+"""A session has twelve allocations, and the client makes more than it needs at first."""
 ATTEMPTS = 400
 
 
@@ -250,12 +251,12 @@ async def delay(folder: Path, certificate: tuple[Path, Path], clients: int, seco
 
 async def capacity(folder: Path, certificate: tuple[Path, Path], allocations: int) -> None:
     """So many clients at once, all of whom hear every packet of theirs come back."""
-    processes = -(-allocations // ALLOCATIONS_PER_SESSION)
+    processes = -(-allocations // CLIENTS_PER_SESSION)
     async with banter(folder, certificate) as relay:
         before = Usage.of(relay.process)
         # Of ten seconds each, so that all are there at once.
         tasks = [
-            load(relay, "UDP", 50, 200, ALLOCATIONS_PER_SESSION, f"127.8.{number}", send=True)
+            load(relay, "UDP", 50, 200, CLIENTS_PER_SESSION, f"127.8.{number}", send=True)
             for number in range(processes)
         ]
         texts = await asyncio.gather(*tasks)
@@ -265,7 +266,7 @@ async def capacity(folder: Path, certificate: tuple[Path, Path], allocations: in
         tally.add(text)
     grown = (after.peak_resident_bytes - before.resident_bytes) / 2**20
     print(
-        f"\n{processes * ALLOCATIONS_PER_SESSION} allocations at once: {tally.received} of {tally.sent} packets back, ",
+        f"\n{processes * CLIENTS_PER_SESSION} allocations at once: {tally.received} of {tally.sent} packets back, ",
         end="",
     )
     print(f"{grown:.1f} MiB more memory, {after.cpu_seconds - before.cpu_seconds:.2f} s of CPU", flush=True)

@@ -71,6 +71,17 @@ def test_a_server_that_runs(machine: Host, folder: Path):
         assert f"in use by this server (process {server.process})" in found.checks["ports"]["detail"]
 
 
+def test_one_port(machine: Host, folder: Path):
+    found = examine(machine, folder, "--single-port", PORT)
+    assert (found.status, found.failing) == (0, []), found.text
+    assert [found.result(path) for path in ["udp4", "udp6", "tcp", "turn-tcp"]] == ["ok"] * 4, found.text
+    assert "single port" in found.checks["turn-udp"]["detail"]
+    drop(machine, f"udp dport {PORT}")
+    found = examine(machine, folder, "--single-port", PORT)
+    assert (found.status, found.failing) == (1, ["udp4", "udp6"]), found.text
+    assert found.checks["udp4"]["fix"].startswith(f"{PORT}/udp (--single-port): open it"), found.text
+
+
 def test_closed_udp(machine: Host, folder: Path):
     # The ports of clients on this machine are others.
     machine.run("sysctl", "-qw", "net.ipv4.ip_local_port_range=32768 49999")

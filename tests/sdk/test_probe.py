@@ -22,21 +22,26 @@ def wan() -> Iterator[Wan]:
         yield wan
 
 
-def server_on(machine: Host, **settings: str) -> Banter:
-    return Banter("::", prefix=machine.prefix, reached_at=machine.address, settings={**TURN, **settings})
+def server_on(machine: Host, single_port: bool = False, **settings: str) -> Banter:
+    settings = settings if single_port else {**TURN, **settings}
+    at = machine.address
+    return Banter("::", prefix=machine.prefix, reached_at=at, settings=settings, single_port=single_port)
 
 
-def test_every_path_with_a_certificate_of_an_authority(wan: Wan, tmp_path: Path):
+@pytest.mark.parametrize("single_port", [False, True], ids=["many ports", "one port"])
+def test_every_path_with_a_certificate_of_an_authority(wan: Wan, tmp_path: Path, single_port: bool):
     machine, far = wan.host("srv"), wan.host("far")
     authority = Authority.make(tmp_path)
     chain, key = authority.issue("srv", machine.address)
     tls = {"BANTER_TLS": "files", "BANTER_TLS_CERT": str(chain), "BANTER_TLS_KEY": str(key)}
-    with server_on(machine, **tls, BANTER_TURN_TLS_PORT="5349") as server:
+    if not single_port:
+        tls |= {"BANTER_TURN_TLS_PORT": "5349"}
+    with server_on(machine, single_port, **tls) as server:
         url, secret = f"https://{server.host}", {"BANTER_API_SECRET": "secret"}
         believing = {**secret, "SSL_CERT_FILE": str(authority.certificate)}
         found = probe(url, "--api-key", "devkey", prefix=far.prefix, **believing)
         assert (found.status, found.failing) == (0, []), found.text
-        paths = ["websocket", "udp4", "udp6", "tcp", "turn-udp", "turn-tcp", "turn-tls"]
+        paths = ["websocket", "udp4", "udp6", "tcp", "turn-tcp", "turn-tls", *([] if single_port else ["turn-udp"])]
         assert {path: found.result(path) for path in paths} == dict.fromkeys(paths, "ok"), found.text
         for path in paths[1:]:
             assert found.checks[path]["measured"]["lost"] == 0, found.text

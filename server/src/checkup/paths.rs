@@ -50,6 +50,9 @@ pub fn absent(path: TestPath, side: &Side) -> Finding {
     let (port, key) = match path {
         TestPath::Udp4 | TestPath::Udp6 => return skipped(path, "the server has no address for it"),
         TestPath::Tcp => (ports.rtc_tcp, "--rtc-tcp-port"),
+        TestPath::TurnUdp if is_shared(ports) => {
+            return skipped(path, "who reaches the single port by UDP needs no TURN");
+        }
         TestPath::TurnUdp | TestPath::TurnTcp => (ports.turn, "--turn-port"),
         TestPath::TurnTls => (ports.turn_tls, "--turn-tls-port"),
     };
@@ -201,7 +204,13 @@ fn open(path: TestPath, side: &Side, how: &str) -> String {
         TestPath::TurnTcp => (format!("{}/tcp", port(ports.turn)), "--turn-port"),
         TestPath::TurnTls => (format!("{}/tcp", port(ports.turn_tls)), "--turn-tls-port"),
     };
+    let key = if is_shared(ports) { "--single-port" } else { key };
     format!("{port} ({key}): {how} in every firewall and router in front of this machine")
+}
+
+/// Everything is on one port.
+fn is_shared(ports: &Ports) -> bool {
+    ports.rtc_udp.contains(&ports.http)
 }
 
 /// The API call that every test begins with.
@@ -309,6 +318,12 @@ mod tests {
         let reason = |path| absent(path, &Side::Server(ports.clone())).detail;
         assert!(reason(TestPath::TurnTls).contains("certificate of an authority"));
         assert_eq!(reason(TestPath::Tcp), "it is closed (--rtc-tcp-port)");
+        let shared = Ports { rtc_udp: vec![443], http: 443, ..ports };
+        let detail = absent(TestPath::TurnUdp, &Side::Server(shared.clone())).detail;
+        assert!(detail.contains("single port"), "{detail}");
+        let dropped = PathReport { path: TestPath::Udp4, outcome: Err(Failure::NoAnswer) };
+        let fix = judge(&dropped, &Side::Server(shared)).fix;
+        assert!(fix.is_some_and(|fix| fix.starts_with("443/udp (--single-port)")));
         assert_eq!(absent(TestPath::Tcp, &Side::Client).detail, "the server does not offer it");
     }
 

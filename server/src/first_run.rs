@@ -109,8 +109,8 @@ impl Welcome {
     }
 
     fn ports(&self) -> Vec<String> {
-        let Ports { http, rtc_udp, .. } = &self.ports;
-        if rtc_udp == &[*http] {
+        let http = self.ports.http;
+        if self.ports.are_one() {
             return vec![format!(
                 "Ports              {http}/tcp {http}/udp web app, API, signalling and voice"
             )];

@@ -82,6 +82,11 @@ impl Ports {
         data_dir::write_private(&folder.ports_file(), &text)
     }
 
+    /// Whether one port is that of everything.
+    pub fn are_one(&self) -> bool {
+        self.rtc_udp == [self.http]
+    }
+
     /// What the server on this folder uses, if one runs or has not ended in order.
     pub fn read(folder: &DataDir) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(folder.ports_file()).ok()?).ok()

@@ -214,8 +214,8 @@ async def test_everybody_is_heard_whichever_worker_their_datagrams_come_to(wan: 
                 print(f"\n  {len(rooms)} rooms on {WORKERS} workers and one port, {sdk}: everybody is heard")
 
 
-async def test_members_are_told_by_what_everybody_is_connected():
-    with Banter() as server:
+async def test_members_are_told_by_what_everybody_is_connected(wan: Wan):
+    with server_on(wan.host("srv")) as server:
         ada = server.add_user("ada", "admin")
         status, channel = server.request("POST", "/api/voice/channels", {"name": "Lobby"}, ada)
         assert status == 201, channel
@@ -336,11 +336,11 @@ async def test_server_behind_one_to_one_nat_and_a_proxy(wan: Wan, sdk: str, sing
                 pass
 
 
-async def test_nat_rebinding(wan: Wan, sdk: str, single: bool, capsys):
+async def test_nat_rebinding(wan: Wan, sdk: str, single: bool, layout: str, capsys):
     """The router forgets who talks to whom, as at a restart. The call goes on from another port, same session."""
     home, router = wan.home("far", "symmetric")
-    with server_on(wan.host("srv")) as server:
-        async with conversation("before rebinding", server, home, sdk, single, capsys) as far:
+    with server_on(wan.host("srv"), layout=layout) as server:
+        async with conversation(f"before rebinding, {layout}", server, home, sdk, single, capsys) as far:
             router.run("conntrack", "-F")
             rebound = time.monotonic()
             await asyncio.sleep(1)  # What was under way then has been heard by now.

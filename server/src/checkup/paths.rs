@@ -50,7 +50,7 @@ pub fn absent(path: TestPath, side: &Side) -> Finding {
     let (port, key) = match path {
         TestPath::Udp4 | TestPath::Udp6 => return skipped(path, "the server has no address for it"),
         TestPath::Tcp => (ports.rtc_tcp, "--rtc-tcp-port"),
-        TestPath::TurnUdp if is_shared(ports) => {
+        TestPath::TurnUdp if ports.are_one() => {
             return skipped(path, "who reaches the single port by UDP needs no TURN");
         }
         TestPath::TurnUdp | TestPath::TurnTcp => (ports.turn, "--turn-port"),
@@ -204,13 +204,8 @@ fn open(path: TestPath, side: &Side, how: &str) -> String {
         TestPath::TurnTcp => (format!("{}/tcp", port(ports.turn)), "--turn-port"),
         TestPath::TurnTls => (format!("{}/tcp", port(ports.turn_tls)), "--turn-tls-port"),
     };
-    let key = if is_shared(ports) { "--single-port" } else { key };
+    let key = if ports.are_one() { "--single-port" } else { key };
     format!("{port} ({key}): {how} in every firewall and router in front of this machine")
-}
-
-/// Everything is on one port.
-fn is_shared(ports: &Ports) -> bool {
-    ports.rtc_udp.contains(&ports.http)
 }
 
 /// The API call that every test begins with.

@@ -10,5 +10,6 @@ pub mod network;
 pub mod paths;
 pub mod ports;
 mod report;
+pub mod router;
 
 pub use report::{Finding, Report, Verdict};

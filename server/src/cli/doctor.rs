@@ -14,7 +14,9 @@ use super::checkup::{self, Progress};
 use super::flags::{self, AllFlags};
 use super::folder as opened;
 use crate::checkup::address::{self, Place};
-use crate::checkup::{Finding, Report, Verdict, certificate, clock, folder, limits, network, paths, ports};
+use crate::checkup::{
+    Finding, Report, Verdict, certificate, clock, folder, limits, network, paths, ports, router,
+};
 use crate::config::{ApiKeyPair, Config, RawConfig, TlsConfig};
 use crate::data_dir::DataDir;
 use crate::ports::Ports;
@@ -81,6 +83,11 @@ async fn examine(
     let place = place(&config).await;
     findings.push(address::check_public_url(config.public_url.as_ref(), &place).await);
     findings.push(address::judge_public_ip(&config.public_ip, &place));
+    if let Some((ports, forwarding)) =
+        running.as_ref().and_then(|ports| Some((ports, ports.forwarding.as_ref()?)))
+    {
+        findings.push(router::judge(forwarding, ports.outside));
+    }
 
     let free = match &running {
         Some(ports) => ports::judge_running(ports),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from checkups import doctor
 from igd import Igd
 from participant import until
 from server import Banter, Server
@@ -128,6 +129,9 @@ async def test_no_router_is_no_reason_not_to_start(wan: Wan, tmp_path):
         await until(lambda: forwarding(server).get("fault"), 20, server.log.read_text)
         assert forwarding(server)["ports"] == []
         assert "no router can be asked to forward ports" in server.log.read_text()
+        ask_nobody = ["--stun-servers", "off", "--ntp-servers", "off"]
+        found = doctor("--data-dir", server.data_dir, *ask_nobody, prefix=machine.prefix)
+        assert found.result("port_mapping") == "fail", found.text
 
 
 INSIDE = """

@@ -16,13 +16,15 @@ export type Count = { received: number; lost: number };
  */
 export async function testPath(wsUrl: string, { sender: from, receiver: to }: PathTest): Promise<PathOutcome> {
   const [sender, receiver] = [new Room(), new Room()];
-  const tone = startTone();
   const began = performance.now();
+  let tone: Tone | undefined;
   try {
+    tone = startTone();
+    const { track: sound } = tone;
     const heard = firstTrack(receiver);
     const options = { maxRetries: 0, peerConnectionTimeout: PATIENCE.connect, websocketTimeout: PATIENCE.connect };
     // One waits until the server has sent it a track: together they take no longer than one.
-    const published = sender.connect(wsUrl, from, options).then(() => publish(sender, tone.track));
+    const published = sender.connect(wsUrl, from, options).then(() => publish(sender, sound));
     await Promise.all([published, receiver.connect(wsUrl, to, options)]);
     const track = await within(heard, PATIENCE.sound);
     const first = track && (await untilReceived(track, PATIENCE.sound));
@@ -34,7 +36,7 @@ export async function testPath(wsUrl: string, { sender: from, receiver: to }: Pa
   } catch (error) {
     return { works: false, stage: stageOf(error), detail: error instanceof Error ? error.message : String(error) };
   } finally {
-    tone.stop();
+    tone?.stop();
     void sender.disconnect();
     void receiver.disconnect();
   }
@@ -64,7 +66,9 @@ function firstTrack(room: Room): Promise<RemoteTrack> {
   return new Promise((resolve) => room.once(RoomEvent.TrackSubscribed, resolve));
 }
 
-function startTone(): { track: MediaStreamTrack; stop: () => void } {
+type Tone = { track: MediaStreamTrack; stop: () => void };
+
+function startTone(): Tone {
   const context = new AudioContext();
   const oscillator = new OscillatorNode(context, { frequency: TONE_HZ });
   const output = context.createMediaStreamDestination();

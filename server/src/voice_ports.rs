@@ -166,6 +166,7 @@ fn start(
             true => cores(),
             false => cores().min(ports(&udp.media)),
         }),
+        members_per_worker: config.rtc_members_per_worker,
         addresses: addresses.to_vec(),
         relay: secrets.map(|secrets| RelayConfig {
             secrets: secrets.clone(),

@@ -10,7 +10,8 @@ use crate::connection::{Connection, Egress};
 use crate::data::Backlog;
 use crate::net::{ConnectionMode, Event, JoinError, JoinSpec, PeerConnection, Permissions, TrackSpec};
 use crate::quality::Rating;
-use crate::room::{Participant, Publication, Room, Subscription};
+use crate::room::publication::{Elsewhere, Owner};
+use crate::room::{Participant, Publication, Room, Subscription, Wish};
 use crate::sdp::{LocalDescription, Negotiation};
 use crate::sfu::{Sfu, Timer};
 use crate::transport::{IceCredentials, IceRole, Transport};
@@ -31,10 +32,15 @@ impl Sfu {
 
     /// Closes a room and ends the sessions in it.
     pub fn close_room(&mut self, room: RoomKey, now: Instant) {
-        let Some(Room { participants, .. }) = self.rooms.get_mut(&room).map(std::mem::take) else { return };
+        let Some(Room { participants, mirrors, .. }) = self.rooms.get_mut(&room).map(std::mem::take) else {
+            return;
+        };
         for participant in participants {
             let key = self.participants[participant].key;
             self.leave(key, now);
+        }
+        for mirror in mirrors {
+            self.retire(mirror, now);
         }
         self.rooms.remove(&room);
     }
@@ -70,6 +76,7 @@ impl Sfu {
         });
         self.participant_by_key.insert(spec.participant, index);
         self.rooms.entry(spec.room).or_default().participants.push(index);
+        self.tell_members(spec.room);
         self.watch_quality(spec.room, now);
         // A subscriber connection is offered at once, with whatever is wanted by then: clients wait for it.
         if spec.mode == ConnectionMode::Dual {
@@ -114,7 +121,9 @@ impl Sfu {
         let Participant { room, .. } = self.participants.remove(index);
         if let Some(room) = self.rooms.get_mut(&room) {
             room.participants.retain(|&other| other != index);
+            room.wishes.retain(|wish| wish.subscriber != participant);
         }
+        self.tell_members(room);
     }
 
     /// Announces a track. It is fed once an offer has a section for it, which may have come already.
@@ -124,7 +133,7 @@ impl Sfu {
             return;
         }
         let track = spec.track;
-        let mut publication = Publication::new(owner, spec);
+        let mut publication = Publication::new(Owner::Here(owner), spec);
         let connection = self.participants[owner].publisher;
         publication.section = self.connections[connection].negotiation.bind_late(&publication.incoming());
         let index = self.publications.insert(publication);
@@ -136,6 +145,7 @@ impl Sfu {
         }
         self.publication_by_track.insert(track, index);
         self.participants[owner].publications.push(index);
+        self.announce_track(index);
     }
 
     /// Takes a participant's track away from everyone.
@@ -148,18 +158,28 @@ impl Sfu {
     /// While muted nothing of the track is forwarded, whatever the client sends.
     pub fn set_muted(&mut self, participant: ParticipantKey, track: TrackKey, muted: bool) {
         let Some((_, publication)) = self.own_publication(participant, track) else { return };
-        self.publications[publication].set_muted(muted);
+        self.publications[publication].spec.muted = muted;
+        // After a pause everyone's numbering goes on without a gap.
+        if muted {
+            self.detach_everywhere(publication);
+        }
     }
 
-    /// `participant` wants to hear `track` of somebody in its room.
+    /// `participant` wants to hear `track` of somebody in its room, on whatever worker.
     pub fn subscribe(&mut self, participant: ParticipantKey, track: TrackKey, now: Instant) {
         let Some(&subscriber) = self.participant_by_key.get(&participant) else { return };
-        let Some(&publication) = self.publication_by_track.get(&track) else { return };
-        let owner = self.publications[publication].owner;
-        let one_room = self.participants[owner].room == self.participants[subscriber].room;
-        if owner == subscriber
-            || !one_room
-            || self.publications[publication].subscription_of(subscriber).is_some()
+        let room = self.participants[subscriber].room;
+        let Some(&index) = self.publication_by_track.get(&track) else {
+            return self.wish(room, participant, track);
+        };
+        let publication = &mut self.publications[index];
+        let its_room = match &publication.owner {
+            Owner::Here(owner) => self.participants[*owner].room,
+            Owner::Elsewhere(elsewhere) => elsewhere.room,
+        };
+        if publication.is_of(subscriber)
+            || its_room != room
+            || publication.subscription_of(subscriber).is_some()
         {
             return;
         }
@@ -167,7 +187,7 @@ impl Sfu {
         let may = self.participants[subscriber].may;
         let subscription = Subscription::new(subscriber, connection, may.subscribe, &mut self.rng, now);
         self.connections[connection].sending.push((subscription.ssrc, track));
-        self.publications[publication].subscriptions.push(subscription);
+        self.publications[index].subscriptions.push(subscription);
         self.participants[subscriber].wants.push(track);
         self.negotiate_soon(subscriber, now);
     }
@@ -175,7 +195,10 @@ impl Sfu {
     /// `participant` no longer wants to hear `track`.
     pub fn unsubscribe(&mut self, participant: ParticipantKey, track: TrackKey, now: Instant) {
         let Some(&subscriber) = self.participant_by_key.get(&participant) else { return };
-        let Some(&publication) = self.publication_by_track.get(&track) else { return };
+        let Some(&publication) = self.publication_by_track.get(&track) else {
+            self.wishes(subscriber).retain(|wish| (wish.subscriber, wish.track) != (participant, track));
+            return;
+        };
         self.publications[publication]
             .subscriptions
             .retain(|subscription| subscription.subscriber != subscriber);
@@ -185,7 +208,13 @@ impl Sfu {
     /// Stops or resumes a subscribed track without negotiation.
     pub fn set_paused(&mut self, participant: ParticipantKey, track: TrackKey, paused: bool) {
         let Some(&subscriber) = self.participant_by_key.get(&participant) else { return };
-        let Some(&publication) = self.publication_by_track.get(&track) else { return };
+        let Some(&publication) = self.publication_by_track.get(&track) else {
+            let mut wishes = self.wishes(subscriber).iter_mut();
+            if let Some(wish) = wishes.find(|wish| (wish.subscriber, wish.track) == (participant, track)) {
+                wish.is_paused = paused;
+            }
+            return;
+        };
         if let Some(subscription) = self.publications[publication].subscription_of(subscriber) {
             subscription.set_paused(paused);
         }
@@ -198,10 +227,11 @@ impl Sfu {
         if std::mem::replace(&mut participant.may, may) == may {
             return;
         }
-        for &publication in &participant.publications {
-            self.publications[publication].detach();
+        let wants = participant.wants.clone();
+        for publication in participant.publications.clone() {
+            self.detach_everywhere(publication);
         }
-        for track in participant.wants.clone() {
+        for track in wants {
             if let Some(subscription) = self.subscription_mut(track, index) {
                 subscription.set_permitted(may.subscribe);
             }
@@ -317,19 +347,35 @@ impl Sfu {
     fn own_publication(&self, participant: ParticipantKey, track: TrackKey) -> Option<(usize, usize)> {
         let &owner = self.participant_by_key.get(&participant)?;
         let &publication = self.publication_by_track.get(&track)?;
-        (self.publications[publication].owner == owner).then_some((owner, publication))
+        self.publications[publication].is_of(owner).then_some((owner, publication))
     }
 
     /// Ends a publication that its owner no longer lists.
     pub(crate) fn retire(&mut self, index: usize, now: Instant) {
+        self.tell_gone(index);
         let publication = self.publications.remove(index);
         let track = publication.spec.track;
         self.publication_by_track.remove(&track);
-        let connection = self.participants[publication.owner].publisher;
-        self.connections[connection].streams.retain(|&(_, other)| other != index);
+        match publication.owner {
+            Owner::Here(owner) => {
+                let connection = self.participants[owner].publisher;
+                self.connections[connection].streams.retain(|&(_, other)| other != index);
+            }
+            Owner::Elsewhere(Elsewhere { room, .. }) => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.mirrors.retain(|&other| other != index);
+                }
+            }
+        }
         for subscription in publication.subscriptions {
             self.unwant(subscription.subscriber, track, now);
         }
+    }
+
+    /// The wishes of everybody in a participant's room.
+    fn wishes(&mut self, participant: usize) -> &mut Vec<Wish> {
+        let room = self.participants[participant].room;
+        &mut self.rooms.entry(room).or_default().wishes
     }
 
     fn unwant(&mut self, subscriber: usize, track: TrackKey, now: Instant) {

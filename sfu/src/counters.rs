@@ -49,6 +49,8 @@ counters! {
         datagrams,
         /// RTP packets that are authentic and belong to a published track.
         received,
+        /// RTP packets of a published track that another worker has passed on.
+        mirrored,
         /// Copies that were due to subscribers: for every packet that is not silenced, one for each who is to hear it.
         due,
         /// Copies handed to the network; `due == forwarded + late + unsendable`, always.

@@ -7,7 +7,7 @@ mod history;
 mod turn;
 
 pub use crate::transport::fuzzing::dcep;
-pub use history::sfu_ops;
+pub use history::{sfu_ops, span_ops};
 pub use turn::turn_ops;
 
 #[cfg(test)]
@@ -22,6 +22,7 @@ mod tests {
     #[test]
     fn the_seeds_of_histories_leave_a_consistent_unit() {
         replay("sfu_ops", super::sfu_ops);
+        replay("sfu_ops", super::span_ops);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! Where to start: [`Sfu::handle_datagram`], then down the media path: `demux` (what is it, whose is it), `transport` (ICE,
 //! DTLS), `rtp` (open), `room` (which publication), `forward` (one copy per subscriber), `rtp` (seal), [`Outbox`].
 //! `control` and `negotiate` hold the commands, `data` the data channels, `report` RTCP and the speaker list, `quality`
-//! what connections are like, `paths` what they travel by, `net` the driver.
+//! what connections are like, `paths` what they travel by, `mirror` rooms across workers, `net` the driver.
 
 mod config;
 mod connection;
@@ -20,6 +20,7 @@ pub mod framing;
 #[cfg(any(test, all(fuzzing, feature = "sim")))]
 pub mod fuzzing;
 mod key;
+mod mirror;
 mod negotiate;
 pub mod net;
 mod outbox;
@@ -41,5 +42,6 @@ pub use config::Config;
 pub use counters::Counters;
 pub use demux::{Kind as DatagramKind, kind as datagram_kind};
 pub use key::{Mid, ParticipantKey, PayloadType, RoomKey, Ssrc, TrackKey};
+pub use mirror::Mirrored;
 pub use outbox::{Frames, Outbox, Transmit};
 pub use sfu::Sfu;

@@ -283,8 +283,12 @@ impl Sfu {
             let Some(&index) = self.publication_by_track.get(&section.track) else { continue };
             streams.extend(section.ssrcs.iter().map(|&ssrc| (ssrc, index)));
             let (track, mid, format) = (section.track, section.mid.clone(), section.format());
-            if self.publications[index].section.replace(section).is_none() {
+            let before = self.publications[index].section.replace(section);
+            if before.is_none() {
                 published.push((track, mid, format));
+            }
+            if before.is_none_or(|before| before.format() != format) {
+                self.announce_track(index);
             }
         }
         // Streams that were found by their MID are not in the description; they stay while their track does.

@@ -6,6 +6,7 @@ use tracing::trace;
 
 use crate::net::{Event, Speaker};
 use crate::room::Publication;
+use crate::room::publication::Owner;
 use crate::room::speakers::{INTERVAL, quantize};
 use crate::rtp::rtcp::{
     Compound, CompoundWriter, NtpTime, ReportBlock, RtcpItem, RtcpWriteError, SenderInfo,
@@ -157,7 +158,11 @@ impl Sfu {
 
     /// The stream that others see a publication in: `<PA_sid>|<TR_sid>`.
     pub(crate) fn stream_id(&self, publication: &Publication) -> String {
-        format!("{}|{}", self.participants[publication.owner].label, publication.spec.label)
+        let owner = match &publication.owner {
+            Owner::Here(owner) => &self.participants[*owner].label,
+            Owner::Elsewhere(elsewhere) => &elsewhere.label,
+        };
+        format!("{owner}|{}", publication.spec.label)
     }
 
     fn send_rtcp(&mut self, index: usize, buffer: &mut [u8], len: usize) {

@@ -22,7 +22,7 @@ use crate::timer::Wheel;
 use crate::transport::{
     DatagramKind, FailCause, Identity, Output, Path, Protocol, TransportEvent, stun_local_ufrag,
 };
-use crate::{Config, Counters, Outbox, ParticipantKey, RoomKey, TrackKey, demux};
+use crate::{Config, Counters, Mirrored, Outbox, ParticipantKey, RoomKey, TrackKey, demux};
 
 /// The selective forwarding unit: the rooms of one worker.
 ///
@@ -48,6 +48,8 @@ pub struct Sfu {
     pub(crate) departures: Departures,
     pub(crate) events: VecDeque<(RoomKey, Event)>,
     claims: Vec<(Remote, Claim)>,
+    /// What the other workers have to know of rooms that they share, by their number.
+    pub(crate) mirrored: Vec<Mirrored>,
     pub(crate) counters: Counters,
 }
 
@@ -96,6 +98,7 @@ impl Sfu {
             departures: Departures::default(),
             events: VecDeque::new(),
             claims: Vec::new(),
+            mirrored: Vec::new(),
             counters: Counters::default(),
         }
     }

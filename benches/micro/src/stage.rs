@@ -53,12 +53,13 @@ impl Stage {
             tcp_ports: Vec::new(),
             share_port: layout == Layout::OnePort,
             workers,
+            members_per_worker: usize::MAX,
             addresses: vec![LOCALHOST],
             relay: None,
         };
         let (handle, media) = start(&config)?;
         let server = SocketAddr::new(LOCALHOST, media.ports()[0]);
-        let (room, _events) = handle.open_room(RoomKey(1));
+        let (mut room, _events) = handle.open_room(RoomKey(1));
         let identity = Identity::generate()?;
         let mut rng = StdRng::seed_from_u64(1);
         let runtime = Builder::new_current_thread().build()?;
@@ -68,7 +69,7 @@ impl Stage {
             let socket = UdpSocket::bind((LOCALHOST, 0))?;
             socket.set_nonblocking(true)?;
             let mut peer = Peer::new(&identity, socket.local_addr()?, &mut rng, Instant::now());
-            admit(&runtime, &room, ParticipantKey(number), section, &mut peer)?;
+            admit(&runtime, &mut room, ParticipantKey(number), section, &mut peer)?;
             members.push((peer, socket));
         }
         connect(&mut members, server)?;
@@ -141,7 +142,7 @@ impl Stage {
         }
     }
 
-    pub fn strike(self) {
+    pub fn strike(mut self) {
         self.room.close();
         self.media.shutdown();
     }
@@ -149,7 +150,7 @@ impl Stage {
 
 fn admit(
     runtime: &Runtime,
-    room: &RoomHandle,
+    room: &mut RoomHandle,
     participant: ParticipantKey,
     section: Section,
     peer: &mut Peer,

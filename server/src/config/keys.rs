@@ -150,6 +150,12 @@ pub static RTC_WORKERS: Key = Key::new(
     "0",
     "Media threads, 1 to 64; 0 is one for each processor core, as far as the UDP ports go",
 );
+pub static RTC_MEMBERS_PER_WORKER: Key = Key::new(
+    "rtc_members_per_worker",
+    "N",
+    "200",
+    "Members of one room on one media thread, before further ones go to another; 0 keeps every room on one",
+);
 pub static RTC_NETWORKS: Key = Key::new(
     "rtc_networks",
     "NETWORK,…",
@@ -318,7 +324,7 @@ pub static METRICS_PASSWORD: Key =
 /// Those that [`SINGLE_PORT`] decides about.
 pub static OF_SINGLE_PORT: [&Key; 5] = [&PORT, &RTC_TCP_PORT, &RTC_PORT_RANGE, &TURN_PORT, &TURN_TLS_PORT];
 
-pub static ALL: [&Key; 49] = [
+pub static ALL: [&Key; 50] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
@@ -334,6 +340,7 @@ pub static ALL: [&Key; 49] = [
     &RTC_PORT_RANGE,
     &RTC_BIND,
     &RTC_WORKERS,
+    &RTC_MEMBERS_PER_WORKER,
     &RTC_NETWORKS,
     &RTC_INTERFACES,
     &PUBLIC_IP,

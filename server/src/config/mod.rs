@@ -43,6 +43,8 @@ pub struct Config {
     pub rtc_bind: Option<IpAddr>,
     /// Media threads; `None` is one for each processor core.
     pub rtc_workers: Option<usize>,
+    /// Members of one room on one media thread.
+    pub rtc_members_per_worker: usize,
     /// Which of this machine's addresses are offered to clients.
     pub rtc_filter: AddressFilter,
     /// Addresses of the media ports that this machine does not know of by itself.
@@ -204,6 +206,7 @@ impl TryFrom<&RawConfig> for Config {
             rtc_port_range: check.port(&keys::RTC_PORT_RANGE, parse::port_range),
             rtc_bind: check.value(&keys::RTC_BIND, |text| parse::optional(text, "an IP address")),
             rtc_workers: check.value(&keys::RTC_WORKERS, parse::workers),
+            rtc_members_per_worker: check.value(&keys::RTC_MEMBERS_PER_WORKER, parse::members_per_worker),
             rtc_filter: AddressFilter {
                 networks: check.value(&keys::RTC_NETWORKS, |text| parse::choice(text, parse::network)),
                 interfaces: check

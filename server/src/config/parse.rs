@@ -129,6 +129,15 @@ pub(super) fn workers(text: &str) -> Result<Option<usize>, String> {
     }
 }
 
+/// 0 is no bound.
+pub(super) fn members_per_worker(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Ok(usize::MAX),
+        Ok(n) => Ok(n),
+        Err(_) => Err("is not a number of people; 0 is any number".to_owned()),
+    }
+}
+
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use banter_sfu::ParticipantKey;
 use banter_sfu::net::{Event, JoinError, NegotiationError, OfferOutcome, RoomHandle};
 use futures_util::StreamExt;
-use futures_util::future::{self, poll_immediate};
+use futures_util::future;
 use futures_util::stream::FuturesOrdered;
 use livekit_protocol::{SignalResponse, signal_request};
 use tokio::sync::mpsc;
@@ -151,7 +151,7 @@ impl Actor {
 
     /// Runs until the room is over.
     pub(super) async fn run(mut self) {
-        while self.carry_out().await {
+        while self.carry_out() {
             let now = now();
             match self.room.poll_timeout() {
                 Some(at) if at <= now.instant => self.room.handle_timeout(now),
@@ -233,12 +233,12 @@ impl Actor {
     }
 
     /// Does what the room wants. Returns whether the room goes on.
-    async fn carry_out(&mut self) -> bool {
+    fn carry_out(&mut self) -> bool {
         while let Some(output) = self.room.poll_output() {
             match output {
                 Output::Send { to, message } => self.send(to, message),
                 Output::HangUp { participant } => self.hang_up(participant),
-                Output::Media(command) => self.command(command).await,
+                Output::Media(command) => self.command(command),
                 Output::Presence(event) => self.presence.record(event),
                 Output::Webhook(event) => self.webhooks.send(*event),
                 Output::CallAnswered { call, answer } => {
@@ -276,21 +276,22 @@ impl Actor {
         }
     }
 
-    async fn command(&mut self, command: MediaCommand) {
-        let media = self.media.clone();
+    /// Commands go out at once and in order; what has an answer is heard of later.
+    fn command(&mut self, command: MediaCommand) {
+        let media = &mut self.media;
         match command {
             MediaCommand::Join(spec) => {
                 let participant = spec.participant;
-                self.ask(async move { Answered::Joined(participant, media.join(spec).await) }).await;
+                let joined = media.join(spec);
+                self.expect(async move { Answered::Joined(participant, joined.await) });
             }
             MediaCommand::Offer { participant, id, sdp } => {
-                let offer =
-                    async move { Answered::Offer(participant, id, media.offer(participant, sdp).await) };
-                self.ask(offer).await;
+                let outcome = media.offer(participant, sdp);
+                self.expect(async move { Answered::Offer(participant, id, outcome.await) });
             }
             MediaCommand::Answer { participant, sdp } => {
-                self.ask(async move { Answered::Answer(participant, media.answer(participant, sdp).await) })
-                    .await;
+                let taken = media.answer(participant, sdp);
+                self.expect(async move { Answered::Answer(participant, taken.await) });
             }
             MediaCommand::Leave { participant } => media.leave(participant),
             MediaCommand::Resume { participant } => media.resume(participant),
@@ -308,18 +309,13 @@ impl Actor {
             MediaCommand::SetPaused { participant, track, paused } => {
                 media.set_paused(participant, track, paused);
             }
-            MediaCommand::SendData { to, kind, message } => media.send_data(to, kind, message),
+            MediaCommand::SendData { to, kind, message } => media.send_data(&to, kind, &message),
             MediaCommand::CloseRoom => media.close(),
         }
     }
 
-    /// Sends a command that has an answer. Polled once here, so that it goes out before whatever comes next.
-    async fn ask(&mut self, command: impl Future<Output = Answered> + Send + 'static) {
-        let mut command: Pin<Box<dyn Future<Output = Answered> + Send>> = Box::pin(command);
-        match poll_immediate(&mut command).await {
-            Some(answered) => self.answers.push_back(Box::pin(future::ready(answered))),
-            None => self.answers.push_back(command),
-        }
+    fn expect(&mut self, answer: impl Future<Output = Answered> + Send + 'static) {
+        self.answers.push_back(Box::pin(answer));
     }
 
     /// Lets the sockets send what is queued, then tells those who wait that the room is over.

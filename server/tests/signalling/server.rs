@@ -44,6 +44,7 @@ impl Server {
             ports: 0..=0,
             tcp_ports: Vec::new(),
             share_port: false,
+            members_per_worker: 200,
             workers: 1,
             addresses: vec![loopback],
             relay: None,

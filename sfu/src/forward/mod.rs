@@ -10,10 +10,10 @@ use tracing::trace;
 
 use crate::connection::{Connection, Egress};
 use crate::outbox::Departures;
-use crate::room::publication::{Publication, Source};
+use crate::room::publication::{Owner, Publication, Source};
 use crate::room::subscription::{Format, Subscription};
 use crate::rtp::srtp::Opened;
-use crate::rtp::{ExtSeq, FIXED_LEN, RtpHeader, RtpView, SeqNo, red::Red};
+use crate::rtp::{ExtSeq, FIXED_LEN, RtpHeader, RtpTime, RtpView, SeqNo, red::Red};
 use crate::sfu::Sfu;
 use crate::{Counters, PayloadType, Ssrc};
 use ring::{Coding, Packet};
@@ -84,20 +84,28 @@ impl Sfu {
         if let Some(level) = level {
             publication.meter.observe(level & 0x7F, PTIME, now);
         }
-        publication.arrive(seq, view, now);
-        let owner = &self.participants[publication.owner];
+        let RtpHeader { ssrc, marker, timestamp, .. } = view.header;
+        publication.arrive(seq, ssrc, timestamp, now);
+        let Owner::Here(owner) = publication.owner else { return };
+        let owner = &self.participants[owner];
         if publication.spec.muted || !owner.may.publish {
             self.counters.silenced += 1;
             return;
         }
-        let room = owner.room;
-        let RtpHeader { marker, timestamp, .. } = view.header;
+        let (room, track) = (owner.room, publication.spec.track);
         let packet = Packet { seq, timestamp, marker, coding, payload: view.payload };
-        publication.ring.insert(&packet);
-        fan_out(publication, &packet, &mut self.connections, &mut self.departures, &mut self.counters);
+        self.pass_on(room, track, ssrc, &packet);
+        self.deliver(index, &packet);
         if level.is_some() {
             self.watch_speakers(room, now);
         }
+    }
+
+    /// Gives a packet to everybody here who hears the publication.
+    pub(crate) fn deliver(&mut self, publication: usize, packet: &Packet<'_>) {
+        let publication = &mut self.publications[publication];
+        publication.ring.insert(packet);
+        fan_out(publication, packet, &mut self.connections, &mut self.departures, &mut self.counters);
     }
 
     /// Sends again what a subscriber says it has missed (RFC 4585 §6.2.1).
@@ -132,8 +140,7 @@ impl Sfu {
 
 impl Publication {
     /// Keeps the books of the stream that a packet belongs to, which may be a new one.
-    fn arrive(&mut self, seq: ExtSeq, view: &RtpView<'_>, now: Instant) {
-        let RtpHeader { ssrc, timestamp, .. } = view.header;
+    pub(crate) fn arrive(&mut self, seq: ExtSeq, ssrc: Ssrc, timestamp: RtpTime, now: Instant) {
         if self.source.as_ref().is_none_or(|source| source.ssrc != ssrc) {
             self.start_source(ssrc, timestamp, now);
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::Sfu;
 use crate::connection::Connection;
 use crate::room::Subscription;
+use crate::room::publication::Owner;
 
 /// Longer than any transport waits for anything.
 const LONGEST_SLEEP: Duration = Duration::from_secs(48 * 60 * 60);
@@ -45,7 +46,7 @@ fn check_participants(sfu: &Sfu) {
             connections += 1;
         }
         for &publication in &participant.publications {
-            assert_eq!(sfu.publications[publication].owner, index);
+            assert!(sfu.publications[publication].is_of(index));
         }
         let tracks: HashSet<_> = participant.wants.iter().collect();
         assert_eq!(tracks.len(), participant.wants.len(), "a track is wanted once");
@@ -65,14 +66,22 @@ fn check_publications(sfu: &Sfu) {
     for (index, publication) in &sfu.publications {
         let track = publication.spec.track;
         assert_eq!(sfu.publication_by_track.get(&track), Some(&index));
-        let owner = &sfu.participants[publication.owner];
-        assert!(owner.publications.contains(&index));
+        let room = match &publication.owner {
+            Owner::Here(owner) => {
+                assert!(sfu.participants[*owner].publications.contains(&index));
+                sfu.participants[*owner].room
+            }
+            Owner::Elsewhere(elsewhere) => {
+                assert!(sfu.rooms[&elsewhere.room].mirrors.contains(&index));
+                elsewhere.room
+            }
+        };
         let mut subscribers = HashSet::new();
         for subscription in &publication.subscriptions {
             let subscriber = &sfu.participants[subscription.subscriber];
             assert!(subscribers.insert(subscription.subscriber), "somebody hears a track once");
             assert!(subscriber.wants.contains(&track));
-            assert_eq!(subscriber.room, owner.room);
+            assert_eq!(subscriber.room, room);
             assert_eq!(subscription.connection, subscriber.hears_on());
             assert!(sfu.connections[subscription.connection].sending.contains(&(subscription.ssrc, track)));
         }
@@ -81,7 +90,7 @@ fn check_publications(sfu: &Sfu) {
 
 fn check_connection(sfu: &Sfu, index: usize, connection: &Connection) {
     for &(_, publication) in &connection.streams {
-        assert_eq!(sfu.publications[publication].owner, connection.participant);
+        assert!(sfu.publications[publication].is_of(connection.participant));
     }
     for (ssrc, track) in &connection.sending {
         let publication = &sfu.publications[sfu.publication_by_track[track]];

@@ -23,16 +23,25 @@ const MAX_TIME: Duration = Duration::from_secs(40);
 /// Plays the [`Step`]s that the input stands for. The unit's tables are looked at after each of them; when everybody
 /// has left, nothing is in them any more and the unit sleeps.
 pub fn sfu_ops(input: &[u8]) {
+    play(input, 1);
+}
+
+/// The same with two units, which every room spans.
+pub fn span_ops(input: &[u8]) {
+    play(input, 2);
+}
+
+fn play(input: &[u8], units: u8) {
     let mut steps = Unstructured::new(input);
-    let mut history =
-        History { meeting: Meeting::new(Net::seeded(1)), people: Vec::new(), time_left: MAX_TIME };
+    let meeting = Meeting::across(units, Net::seeded(1));
+    let mut history = History { meeting, people: Vec::new(), time_left: MAX_TIME };
     for _ in 0..MAX_STEPS {
         if steps.is_empty() {
             break;
         }
         let Ok(step) = steps.arbitrary() else { break };
         history.act(step);
-        history.sfu(|sfu, _| check(sfu));
+        history.meeting.with_each_sfu(|sfu, _| check(sfu));
     }
     history.end();
 }
@@ -160,7 +169,7 @@ impl History {
         for &key in &gone {
             self.meeting.cut_signalling(key);
         }
-        self.sfu(|sfu, now| sfu.close_room(room, now));
+        self.meeting.close_room(room);
         for key in gone {
             self.meeting.leave(key);
         }
@@ -202,7 +211,7 @@ impl History {
         let remote = at.map_or(stranger, |at| self.meeting.address(self.people[at].key));
         let local = self.meeting.sfu_address();
         let failures = self.meeting.failures().len();
-        self.sfu(|sfu, now| sfu.handle_datagram(local, remote, &mut bytes, now));
+        self.meeting.with_sfu(|sfu, now| sfu.handle_datagram(local, remote, &mut bytes, now));
         assert_eq!(self.meeting.failures().len(), failures, "a forged datagram ended a session");
     }
 
@@ -211,28 +220,28 @@ impl History {
         match step {
             Step::Mute(who, muted) => {
                 let (key, track) = (self.key(who), self.track(who));
-                self.sfu(|sfu, _| sfu.set_muted(key, track, muted));
+                self.sfu(key, |sfu, _| sfu.set_muted(key, track, muted));
             }
             Step::Unpublish(who) => {
                 let (key, track) = (self.key(who), self.track(who));
-                self.sfu(|sfu, now| sfu.unpublish(key, track, now));
+                self.sfu(key, |sfu, now| sfu.unpublish(key, track, now));
             }
             Step::Announce(who) => self.announce(who),
             Step::Subscribe(who, whom) => {
                 let (key, track) = (self.key(who), self.track(whom));
-                self.sfu(|sfu, now| sfu.subscribe(key, track, now));
+                self.sfu(key, |sfu, now| sfu.subscribe(key, track, now));
             }
             Step::Unsubscribe(who, whom) => {
                 let (key, track) = (self.key(who), self.track(whom));
-                self.sfu(|sfu, now| sfu.unsubscribe(key, track, now));
+                self.sfu(key, |sfu, now| sfu.unsubscribe(key, track, now));
             }
             Step::Pause(who, whom, paused) => {
                 let (key, track) = (self.key(who), self.track(whom));
-                self.sfu(|sfu, _| sfu.set_paused(key, track, paused));
+                self.sfu(key, |sfu, _| sfu.set_paused(key, track, paused));
             }
             Step::Permit(who, publish, subscribe) => {
                 let key = self.key(who);
-                self.sfu(|sfu, now| sfu.set_permissions(key, Permissions { publish, subscribe }, now));
+                self.sfu(key, |sfu, now| sfu.set_permissions(key, Permissions { publish, subscribe }, now));
             }
             Step::SendData(who, kind, len) => self.send_data(who, &kind, len),
             other => self.describe(other),
@@ -253,7 +262,7 @@ impl History {
             stereo: false,
             dtx: true,
         };
-        self.sfu(|sfu, _| sfu.publish(key, spec));
+        self.sfu(key, |sfu, _| sfu.publish(key, spec));
     }
 
     fn send_data(&mut self, who: u8, kind: &Kind, len: u16) {
@@ -264,7 +273,7 @@ impl History {
             Kind::Lossy => DataKind::Lossy,
             Kind::Raw => DataKind::Raw { binary: true },
         };
-        self.sfu(|sfu, now| sfu.send_data(&to, kind, &message, now));
+        self.meeting.with_each_sfu(|sfu, now| sfu.send_data(&to, kind, &message, now));
     }
 
     /// Texts that a client sends in place of descriptions and candidates. A description that is none is refused.
@@ -272,16 +281,16 @@ impl History {
         match step {
             Step::Offer(who, sdp) => {
                 let key = self.key(who);
-                assert!(self.sfu(|sfu, now| sfu.offer(key, &sdp, now)).is_err());
+                assert!(self.sfu(key, |sfu, now| sfu.offer(key, &sdp, now)).is_err());
             }
             Step::Answer(who, sdp) => {
                 let key = self.key(who);
-                assert!(self.sfu(|sfu, now| sfu.answer(key, &sdp, now)).is_err());
+                assert!(self.sfu(key, |sfu, now| sfu.answer(key, &sdp, now)).is_err());
             }
             Step::Trickle(who, is_second, candidate) => {
                 let key = self.key(who);
                 let which = if is_second { PeerConnection::Subscriber } else { PeerConnection::Publisher };
-                self.sfu(|sfu, now| sfu.trickle(key, which, &candidate, now));
+                self.sfu(key, |sfu, now| sfu.trickle(key, which, &candidate, now));
             }
             _ => unreachable!("every other step has its own place"),
         }
@@ -294,18 +303,18 @@ impl History {
                 self.meeting.leave(self.people[at].key);
             }
         }
-        self.sfu(|sfu, _| check(sfu));
+        self.meeting.with_each_sfu(|sfu, _| check(sfu));
         for room in 0..ROOMS {
             self.close_room(RoomKey(room));
         }
-        self.sfu(|sfu, now| {
+        self.meeting.with_each_sfu(|sfu, now| {
             check(sfu);
             check_empty(sfu, now);
         });
     }
 
-    fn sfu<T>(&mut self, action: impl FnOnce(&mut Sfu, Instant) -> T) -> T {
-        self.meeting.with_sfu(action)
+    fn sfu<T>(&mut self, key: ParticipantKey, action: impl FnOnce(&mut Sfu, Instant) -> T) -> T {
+        self.meeting.with_sfu_of(key, action)
     }
 
     /// Somebody who is in the meeting: where in the list.

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,12 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::gauges::{Gauges, MediaCounters};
 use super::handover::Announcement;
+use super::room::RoomHandle;
 use super::streams::Accepted;
 use crate::framing::Framing;
 use crate::outbox::Frames;
 use crate::transport::Way;
 use crate::turn::stun::Family;
-use crate::{Mid, ParticipantKey, RoomKey, TrackKey};
+use crate::{Mid, Mirrored, ParticipantKey, RoomKey, TrackKey};
 
 /// How a participant's media travels: LiveKit's `/rtc/v1` (one connection, the client offers) or `/rtc` (two, we offer
 /// the subscriber one).
@@ -233,6 +235,11 @@ pub enum Command {
     CloseRoom {
         room: RoomKey,
     },
+    /// The room may have members on another worker from now on.
+    ExtendRoom {
+        room: RoomKey,
+        worker: u8,
+    },
     Join {
         spec: JoinSpec,
         reply: oneshot::Sender<Result<(), JoinError>>,
@@ -301,6 +308,15 @@ pub enum Command {
     Arrivals {
         datagrams: Frames,
     },
+    /// What another worker has told of rooms with members on both.
+    Mirrored {
+        from: usize,
+        told: Mirrored,
+    },
+    /// The memory of such a message comes back, empty.
+    Spent {
+        told: Mirrored,
+    },
     /// Another worker on the same port has found out where a peer of its own is.
     Claim(Announcement),
     /// What another worker sends to clients of the TURN server here.
@@ -328,6 +344,8 @@ pub(super) struct WorkerLink {
     pub(super) commands: std::sync::mpsc::Sender<Command>,
     pub(super) waker: Arc<mio::Waker>,
     pub(super) gauges: Arc<Gauges>,
+    /// Participants that rooms have placed there: at once, where the gauges follow.
+    pub(super) placed: Arc<AtomicUsize>,
 }
 
 impl WorkerLink {
@@ -337,17 +355,25 @@ impl WorkerLink {
             let _ = self.waker.wake();
         }
     }
+
+    /// Sends what can wait until the worker wakes for something else.
+    pub(super) fn leave(&self, command: Command) {
+        // One that has stopped wants nothing back.
+        let _ = self.commands.send(command);
+    }
 }
 
 /// The control plane's end of the media workers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct MediaHandle {
     workers: Arc<[WorkerLink]>,
+    /// Members of one room on one worker, before another is taken.
+    members_per_worker: usize,
 }
 
 impl MediaHandle {
-    pub(super) fn new(workers: Vec<WorkerLink>) -> Self {
-        Self { workers: workers.into() }
+    pub(super) fn new(workers: Vec<WorkerLink>, members_per_worker: usize) -> Self {
+        Self { workers: workers.into(), members_per_worker }
     }
 
     /// What all workers have done so far, added up.
@@ -395,117 +421,10 @@ impl MediaHandle {
         }
     }
 
-    /// Opens a room on the least loaded worker. Events of the room arrive on the receiver, in order; closing the room
-    /// is [`RoomHandle::close`].
+    /// Opens a room, which goes to a worker when somebody joins. Events of the room arrive on the receiver, those of each participant in
+    /// order; closing the room is [`RoomHandle::close`].
     pub fn open_room(&self, room: RoomKey) -> (RoomHandle, mpsc::UnboundedReceiver<Event>) {
-        let worker = self
-            .workers
-            .iter()
-            .min_by_key(|worker| worker.gauges.participants())
-            .expect("a media handle has at least one worker")
-            .clone();
         let (events, receiver) = mpsc::unbounded_channel();
-        worker.send(Command::OpenRoom { room, events });
-        (RoomHandle { room, worker }, receiver)
-    }
-}
-
-/// One room's worker, as its room actor sees it. Calls arrive in the order they were made.
-#[derive(Clone, Debug)]
-pub struct RoomHandle {
-    room: RoomKey,
-    worker: WorkerLink,
-}
-
-impl RoomHandle {
-    pub fn key(&self) -> RoomKey {
-        self.room
-    }
-
-    /// Ends the room and every session in it.
-    pub fn close(&self) {
-        self.worker.send(Command::CloseRoom { room: self.room });
-    }
-
-    /// Adds a participant. Its connections exist from here on, without a remote description.
-    pub async fn join(&self, spec: JoinSpec) -> Result<(), JoinError> {
-        let (reply, answer) = oneshot::channel();
-        self.worker.send(Command::Join { spec, reply });
-        answer.await.unwrap_or(Err(JoinError::Stopped))
-    }
-
-    /// Removes a participant with all its tracks and subscriptions. Unknown keys are ignored.
-    pub fn leave(&self, participant: ParticipantKey) {
-        self.worker.send(Command::Leave { participant });
-    }
-
-    /// The client's signalling is back after a loss: whatever it was told before may not have reached it. What it has to
-    /// know follows as events.
-    pub fn resume(&self, participant: ParticipantKey) {
-        self.worker.send(Command::Resume { participant });
-    }
-
-    /// Answers an offer of the client on its publisher (in single mode: only) connection.
-    pub async fn offer(
-        &self,
-        participant: ParticipantKey,
-        sdp: String,
-    ) -> Result<OfferOutcome, NegotiationError> {
-        let (reply, answer) = oneshot::channel();
-        self.worker.send(Command::Offer { participant, sdp, reply });
-        answer.await.unwrap_or(Err(NegotiationError::Stopped))
-    }
-
-    /// Takes the client's answer to the latest [`Event::SubscriberOffer`].
-    pub async fn answer(&self, participant: ParticipantKey, sdp: String) -> Result<(), NegotiationError> {
-        let (reply, answer) = oneshot::channel();
-        self.worker.send(Command::Answer { participant, sdp, reply });
-        answer.await.unwrap_or(Err(NegotiationError::Stopped))
-    }
-
-    /// Adds a remote candidate (`candidate:…`). May come before the offer. Unusable ones are ignored.
-    pub fn trickle(&self, participant: ParticipantKey, connection: PeerConnection, candidate: String) {
-        self.worker.send(Command::Trickle { participant, connection, candidate });
-    }
-
-    /// Announces a track; it gets its section with the next offer that has one for it.
-    pub fn publish(&self, participant: ParticipantKey, track: TrackSpec) {
-        self.worker.send(Command::Publish { participant, track });
-    }
-
-    /// Takes a track away from everyone.
-    pub fn unpublish(&self, participant: ParticipantKey, track: TrackKey) {
-        self.worker.send(Command::Unpublish { participant, track });
-    }
-
-    /// While muted, nothing of the track is forwarded, whatever the client sends.
-    pub fn set_muted(&self, participant: ParticipantKey, track: TrackKey, muted: bool) {
-        self.worker.send(Command::SetMuted { participant, track, muted });
-    }
-
-    /// `participant` wants to hear `track`; negotiation follows by itself (as events).
-    pub fn subscribe(&self, participant: ParticipantKey, track: TrackKey) {
-        self.worker.send(Command::Subscribe { participant, track });
-    }
-
-    /// `participant` no longer wants to hear `track`.
-    pub fn unsubscribe(&self, participant: ParticipantKey, track: TrackKey) {
-        self.worker.send(Command::Unsubscribe { participant, track });
-    }
-
-    /// Stops (or resumes) forwarding of a subscribed track without renegotiation.
-    pub fn set_paused(&self, participant: ParticipantKey, track: TrackKey, paused: bool) {
-        self.worker.send(Command::SetPaused { participant, track, paused });
-    }
-
-    /// Takes effect with the next packet.
-    pub fn set_permissions(&self, participant: ParticipantKey, may: Permissions) {
-        self.worker.send(Command::SetPermissions { participant, may });
-    }
-
-    /// Sends one message to participants. Reliable ones wait, within bounds, for a channel that is not open or full; others
-    /// are dropped then. What is dropped is counted.
-    pub fn send_data(&self, to: Vec<ParticipantKey>, kind: DataKind, message: Bytes) {
-        self.worker.send(Command::SendData { to, kind, message });
+        (RoomHandle::new(room, self.workers.clone(), self.members_per_worker, events), receiver)
     }
 }

@@ -12,7 +12,10 @@ use super::steer::Change;
 use crate::connection::{Claim, Remote};
 use crate::outbox::Frames;
 use crate::transport::{IceCredentials, Path, Protocol, stun_local_ufrag};
-use crate::{Sfu, demux};
+use crate::{Mirrored, Sfu, demux};
+
+/// Empty messages that are kept for reuse: as many as may be under way.
+const MAX_SPARE: usize = 64;
 
 /// All workers, as each of them sees the others.
 #[derive(Clone, Debug)]
@@ -43,12 +46,14 @@ pub(super) struct Handover {
     owner_by_remote: HashMap<Remote, usize>,
     /// For the core of each.
     arrivals: Vec<Frames>,
+    /// Memory for what is told of rooms on several workers.
+    spare: Vec<Mirrored>,
 }
 
 impl Handover {
     pub(super) fn new(number: usize, neighbours: Neighbours) -> Self {
         let arrivals = neighbours.links.iter().map(|_| Frames::default()).collect();
-        Self { number, neighbours, owner_by_remote: HashMap::new(), arrivals }
+        Self { number, neighbours, owner_by_remote: HashMap::new(), arrivals, spare: Vec::new() }
     }
 
     /// The other worker that a datagram is for; `None` if that is this one, or nobody's.
@@ -86,6 +91,26 @@ impl Handover {
             if !arrivals.is_empty() {
                 link.send(Command::Arrivals { datagrams: std::mem::take(arrivals) });
             }
+        }
+    }
+
+    /// Tells the others what has happened here in rooms that they share: one message to each.
+    pub(super) fn mirror(&mut self, own: &mut Sfu) {
+        for (worker, told) in own.mirrored() {
+            let told = std::mem::replace(told, self.spare.pop().unwrap_or_default());
+            self.neighbours.links[worker].send(Command::Mirrored { from: self.number, told });
+        }
+    }
+
+    /// Returns the memory of what another worker has told, so that it need not allocate anew.
+    pub(super) fn give_back(&self, worker: usize, mut told: Mirrored) {
+        told.clear();
+        self.neighbours.links[worker].leave(Command::Spent { told });
+    }
+
+    pub(super) fn reuse(&mut self, told: Mirrored) {
+        if self.spare.len() < MAX_SPARE {
+            self.spare.push(told);
         }
     }
 
@@ -177,7 +202,12 @@ mod tests {
                 .map(|_| {
                     let (commands, inbox) = mpsc::channel();
                     (
-                        WorkerLink { commands, waker: waker.clone(), gauges: Arc::new(Gauges::default()) },
+                        WorkerLink {
+                            commands,
+                            waker: waker.clone(),
+                            gauges: Arc::new(Gauges::default()),
+                            placed: Arc::default(),
+                        },
                         inbox,
                     )
                 })

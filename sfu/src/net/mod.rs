@@ -7,6 +7,7 @@ mod gauges;
 mod handle;
 mod handover;
 mod relay;
+mod room;
 mod start;
 mod steer;
 mod streams;
@@ -17,7 +18,8 @@ pub use gauges::MediaCounters;
 pub use handle::{
     Command, ConnectionMode, ConnectionQuality, DataKind, Event, FailReason, JoinError, JoinSpec,
     MediaHandle, MediaPath, NegotiationError, OfferOutcome, PathKind, PeerConnection, Permissions, Quality,
-    Reach, RoomHandle, Speaker, TrackFormat, TrackSpec,
+    Reach, Speaker, TrackFormat, TrackSpec,
 };
+pub use room::RoomHandle;
 pub use start::{Media, MediaConfig, RelayConfig, StartError, start};
 pub use streams::{Accepted, StreamCounters};

@@ -256,6 +256,7 @@ impl Worker {
                 sfu.open_room(room);
                 self.listeners.insert(room, events);
             }
+            Command::ExtendRoom { room, worker } => sfu.extend_room(room, worker),
             Command::CloseRoom { room } => {
                 if let Some(relay) = &self.relay {
                     sfu.labels(room).for_each(|participant| relay.revoke(participant));
@@ -305,6 +306,11 @@ impl Worker {
                 }
             }
             Command::Claim(announcement) => self.handover.note(announcement, sfu),
+            Command::Mirrored { from, told } => {
+                sfu.handle_mirrored(&told, now);
+                self.handover.give_back(from, told);
+            }
+            Command::Spent { told } => self.handover.reuse(told),
             Command::ToClients { datagrams } => {
                 if let Some(relay) = &mut self.relay {
                     for (path, datagram) in datagrams.iter() {
@@ -356,6 +362,8 @@ impl Worker {
     fn send(&mut self, now: Instant) {
         self.handover.announce(self.sfu.take_claims());
         self.handover.flush();
+        // Before what is sent here, so that the others begin meanwhile.
+        self.handover.mirror(&mut self.sfu);
         if let Some(relay) = &mut self.relay {
             if !self.sfu.relayed().is_empty() {
                 let mut relayed = std::mem::take(self.sfu.relayed());

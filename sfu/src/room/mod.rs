@@ -5,6 +5,8 @@ pub(crate) mod publication;
 pub(crate) mod speakers;
 pub(crate) mod subscription;
 
+use crate::{ParticipantKey, TrackKey};
+
 pub(crate) use participant::Participant;
 pub(crate) use publication::Publication;
 pub(crate) use subscription::Subscription;
@@ -18,4 +20,25 @@ pub(crate) struct Room {
     pub(crate) judging: bool,
     /// Connections are being judged; rests while nobody is inside.
     pub(crate) rating: bool,
+    /// Other workers on which members may be.
+    pub(crate) spans: Vec<Span>,
+    /// Slab indices of publications that mirror those of other workers.
+    pub(crate) mirrors: Vec<usize>,
+    /// Subscriptions to tracks that are not known here yet.
+    pub(crate) wishes: Vec<Wish>,
+}
+
+/// A room's part on another worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) worker: u8,
+    pub(crate) members: usize,
+}
+
+/// A subscription to a track of which no word has come yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) subscriber: ParticipantKey,
+    pub(crate) track: TrackKey,
+    pub(crate) is_paused: bool,
 }

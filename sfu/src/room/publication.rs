@@ -4,21 +4,20 @@ use std::time::{Duration, Instant};
 
 use super::speakers::LevelMeter;
 use super::subscription::Subscription;
-use crate::Ssrc;
 use crate::forward::ring::Ring;
 use crate::net::TrackSpec;
 use crate::quality::Upstream;
 use crate::rtp::{ReceiveStats, RtpTime};
 use crate::sdp::{Incoming, ReceiveSection};
+use crate::{RoomKey, Ssrc};
 
 /// Opus' RTP clock, whatever the audio's rate (RFC 7587 §4.1).
 const CLOCK_RATE: u32 = 48_000;
 
-/// One published track. Its owner's connection feeds it, its subscriptions are fed from it.
+/// One published track. Its owner's connection, or another worker, feeds it; its subscriptions are fed from it.
 #[derive(Debug)]
 pub(crate) struct Publication {
-    /// Slab index of the participant.
-    pub(crate) owner: usize,
+    pub(crate) owner: Owner,
     pub(crate) spec: TrackSpec,
     /// Where the client sends it, once its offer had a section for it.
     pub(crate) section: Option<ReceiveSection>,
@@ -27,6 +26,24 @@ pub(crate) struct Publication {
     pub(crate) ring: Ring,
     pub(crate) meter: LevelMeter,
     pub(crate) subscriptions: Vec<Subscription>,
+}
+
+/// Whose a publication is.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    /// Slab index of the participant.
+    Here(usize),
+    Elsewhere(Elsewhere),
+}
+
+/// The owner, on another worker, of a publication that is mirrored here.
+#[derive(Debug)]
+pub(crate) struct Elsewhere {
+    pub(crate) room: RoomKey,
+    /// Their `PA_` sid.
+    pub(crate) label: String,
+    /// What arrives is RED.
+    pub(crate) is_red: bool,
 }
 
 /// A publisher's RTP stream.
@@ -42,7 +59,7 @@ pub(crate) struct Source {
 }
 
 impl Publication {
-    pub(crate) fn new(owner: usize, spec: TrackSpec) -> Self {
+    pub(crate) fn new(owner: Owner, spec: TrackSpec) -> Self {
         Self {
             owner,
             spec,
@@ -67,19 +84,19 @@ impl Publication {
 
     /// Whether what arrives is RED.
     pub(crate) fn is_red(&self) -> bool {
-        self.section.as_ref().is_some_and(|section| section.red.is_some())
+        match &self.owner {
+            Owner::Here(_) => self.section.as_ref().is_some_and(|section| section.red.is_some()),
+            Owner::Elsewhere(elsewhere) => elsewhere.is_red,
+        }
+    }
+
+    /// Whether a participant of this worker, by its slab index, is the owner.
+    pub(crate) fn is_of(&self, participant: usize) -> bool {
+        matches!(self.owner, Owner::Here(owner) if owner == participant)
     }
 
     pub(crate) fn subscription_of(&mut self, subscriber: usize) -> Option<&mut Subscription> {
         self.subscriptions.iter_mut().find(|subscription| subscription.subscriber == subscriber)
-    }
-
-    /// Stops or starts what is forwarded. After a pause everyone's numbering goes on without a gap.
-    pub(crate) fn set_muted(&mut self, muted: bool) {
-        self.spec.muted = muted;
-        if muted {
-            self.detach();
-        }
     }
 
     /// Makes the next packet continue every subscriber's numbering, whatever its own number.

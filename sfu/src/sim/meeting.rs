@@ -1,4 +1,4 @@
-//! One SFU and its clients, and between them the little of a control plane that a call needs: everybody announced is
+//! The units of one SFU and its clients, and between them the little of a control plane that a call needs: everybody announced is
 //! subscribed to by everybody else in the room, data goes to everybody else, and descriptions travel at once.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,16 +16,18 @@ use crate::net::{
     Permissions, Quality, Reach, TrackSpec,
 };
 use crate::transport::Identity;
-use crate::{Config, Counters, ParticipantKey, RoomKey, Sfu, TrackKey};
+use crate::{Config, Counters, Mirrored, ParticipantKey, RoomKey, Sfu, TrackKey};
 
-const SFU: usize = 0;
-const SFU_PORT: u16 = 50_000;
+/// Units are the first nodes, as workers are numbered; each has a port of its own.
+const FIRST_UNIT: usize = 0;
+const FIRST_PORT: u16 = 50_000;
 const SFU_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
-/// An SFU with clients in rooms.
+/// An SFU with clients in rooms. With several units every room is on all of them, and clients are dealt out in turn.
 #[derive(Debug)]
 pub struct Meeting {
     world: World<Member>,
+    units: usize,
     /// Certificates are costly to make and prove nothing here that one for all clients does not.
     identity: Identity,
     people: BTreeMap<ParticipantKey, Person>,
@@ -44,6 +46,8 @@ pub struct Meeting {
 #[derive(Debug)]
 struct Person {
     node: usize,
+    /// The node of its unit.
+    unit: usize,
     room: RoomKey,
     mode: ConnectionMode,
     track: Option<TrackKey>,
@@ -66,24 +70,32 @@ struct Unit {
 }
 
 impl Meeting {
-    /// An SFU without clients.
+    /// An SFU of one unit, without clients.
     pub fn new(net: Net) -> Self {
+        Self::across(1, net)
+    }
+
+    /// An SFU of several units, without clients.
+    pub fn across(units: u8, net: Net) -> Self {
         let mut world = World::new(net);
         let identity = Identity::generate().expect("an identity");
-        let config = Config {
-            worker: 0,
-            external: Vec::new(),
-            addresses: vec![SFU_IP],
-            port: SFU_PORT,
-            shares_port: false,
-            tcp_ports: Vec::new(),
-        };
-        let rng = StdRng::seed_from_u64(1);
-        let sfu = Sfu::new(config, identity.clone(), rng, world.now(), SystemTime::UNIX_EPOCH);
-        let address = SocketAddr::new(SFU_IP, SFU_PORT);
-        world.add(Member::Sfu(Box::new(Unit { sfu, address, events: VecDeque::new() })));
+        for worker in 0..units {
+            let address = SocketAddr::new(SFU_IP, FIRST_PORT + u16::from(worker));
+            let config = Config {
+                worker,
+                external: Vec::new(),
+                addresses: vec![SFU_IP],
+                port: address.port(),
+                shares_port: false,
+                tcp_ports: Vec::new(),
+            };
+            let rng = StdRng::seed_from_u64(1 + u64::from(worker));
+            let sfu = Sfu::new(config, identity.clone(), rng, world.now(), SystemTime::UNIX_EPOCH);
+            world.add(Member::Sfu(Box::new(Unit { sfu, address, events: VecDeque::new() })));
+        }
         Self {
             world,
+            units: units.into(),
             identity: Identity::generate().expect("an identity"),
             people: BTreeMap::new(),
             next_key: 1,
@@ -98,9 +110,9 @@ impl Meeting {
         }
     }
 
-    /// Where the SFU receives.
+    /// Where the SFU's first unit receives.
     pub fn sfu_address(&self) -> SocketAddr {
-        SocketAddr::new(SFU_IP, SFU_PORT)
+        SocketAddr::new(SFU_IP, FIRST_PORT)
     }
 
     /// Where a client receives, on its first connection.
@@ -140,7 +152,8 @@ impl Meeting {
         let mut peer = Peer::new(mode, &self.identity, address, key.0, self.world.now());
         peer.set_red(self.red);
         let node = self.world.add(Member::Peer(Box::new(peer)));
-        self.people.insert(key, Person { node, room, mode, track: None, is_cut_off: false });
+        let unit = FIRST_UNIT + self.people.len() % self.units;
+        self.people.insert(key, Person { node, unit, room, mode, track: None, is_cut_off: false });
         let spec = JoinSpec {
             room,
             participant: key,
@@ -156,14 +169,27 @@ impl Meeting {
             .filter(|person| person.room == room)
             .filter_map(|person| person.track)
             .collect();
-        self.with_sfu(|sfu, now| {
-            sfu.open_room(room);
+        self.open(room);
+        self.with_unit(unit, |sfu, now| {
             sfu.join(spec, now).expect("a fresh key");
             for track in tracks {
                 sfu.subscribe(key, track, now);
             }
         });
         key
+    }
+
+    /// Opens a room on every unit, and tells each of the others.
+    fn open(&mut self, room: RoomKey) {
+        let units = self.units as u8;
+        self.with_each_sfu(|sfu, _| sfu.open_room(room));
+        // A unit that is told of itself takes no notice.
+        self.with_each_sfu(|sfu, _| (0..units).for_each(|unit| sfu.extend_room(room, unit)));
+    }
+
+    /// Closes a room on every unit.
+    pub fn close_room(&mut self, room: RoomKey) {
+        self.with_each_sfu(|sfu, now| sfu.close_room(room, now));
     }
 
     /// A client joins and speaks.
@@ -205,12 +231,10 @@ impl Meeting {
             .filter(|(key, person)| person.room == room && **key != participant)
             .map(|(key, _)| *key)
             .collect();
-        self.with_sfu(|sfu, now| {
-            sfu.publish(participant, spec);
-            for listener in listeners {
-                sfu.subscribe(listener, track, now);
-            }
-        });
+        self.with_sfu_of(participant, |sfu, _| sfu.publish(participant, spec));
+        for listener in listeners {
+            self.with_sfu_of(listener, |sfu, now| sfu.subscribe(listener, track, now));
+        }
         self.world.act(node, |member, now| member.peer_mut().speak(track, &cid, now));
         self.negotiate(participant);
         track
@@ -220,7 +244,7 @@ impl Meeting {
     pub fn leave(&mut self, participant: ParticipantKey) {
         let Some(person) = self.people.remove(&participant) else { return };
         self.world.act(person.node, |member, _| member.peer_mut().close());
-        self.with_sfu(|sfu, now| sfu.leave(participant, now));
+        self.with_unit(person.unit, |sfu, now| sfu.leave(participant, now));
     }
 
     /// The client's own mute: it sends nothing, and the control plane knows.
@@ -228,7 +252,7 @@ impl Meeting {
         let Person { node, track, .. } = self.people[&participant];
         let track = track.expect("somebody who speaks");
         self.world.act(node, |member, _| member.peer_mut().set_muted(muted));
-        self.with_sfu(|sfu, _| sfu.set_muted(participant, track, muted));
+        self.with_sfu_of(participant, |sfu, _| sfu.set_muted(participant, track, muted));
     }
 
     /// The client's signalling is lost: what the SFU asks of it does not arrive.
@@ -239,16 +263,57 @@ impl Meeting {
     /// The client's signalling is back, and it restarts ICE on the connection on which it offers.
     pub fn resume(&mut self, participant: ParticipantKey) {
         self.people.get_mut(&participant).expect("in the meeting").is_cut_off = false;
-        self.with_sfu(|sfu, now| sfu.resume(participant, now));
+        self.with_sfu_of(participant, |sfu, now| sfu.resume(participant, now));
         self.with_peer(participant, Peer::restart_ice);
         self.negotiate(participant);
     }
 
-    /// Does something with the SFU, then follows what it asks for.
+    /// Does something with the SFU's first unit, then follows what it asks for.
     pub fn with_sfu<T>(&mut self, action: impl FnOnce(&mut Sfu, Instant) -> T) -> T {
-        let result = self.world.act(SFU, |member, now| action(&mut member.unit_mut().sfu, now));
+        self.with_unit(FIRST_UNIT, action)
+    }
+
+    /// Does something with each unit.
+    pub fn with_each_sfu(&mut self, mut action: impl FnMut(&mut Sfu, Instant)) {
+        for unit in 0..self.units {
+            self.with_unit(FIRST_UNIT + unit, &mut action);
+        }
+    }
+
+    /// The same with a participant's unit; for one who is not in the meeting that is the first.
+    pub fn with_sfu_of<T>(
+        &mut self,
+        participant: ParticipantKey,
+        action: impl FnOnce(&mut Sfu, Instant) -> T,
+    ) -> T {
+        let unit = self.people.get(&participant).map_or(FIRST_UNIT, |person| person.unit);
+        self.with_unit(unit, action)
+    }
+
+    fn with_unit<T>(&mut self, unit: usize, action: impl FnOnce(&mut Sfu, Instant) -> T) -> T {
+        let result = self.world.act(unit, |member, now| action(&mut member.unit_mut().sfu, now));
+        self.pass_on();
         self.follow_events();
         result
+    }
+
+    /// What units have to tell each other arrives at once.
+    fn pass_on(&mut self) {
+        let units = FIRST_UNIT..FIRST_UNIT + self.units;
+        for from in units.clone() {
+            for to in units.clone() {
+                let unit = self.world.node_mut(from).unit_mut();
+                let told: Vec<Mirrored> = unit
+                    .sfu
+                    .mirrored()
+                    .filter(|(worker, _)| FIRST_UNIT + worker == to)
+                    .map(|(_, told)| std::mem::take(told))
+                    .collect();
+                for told in &told {
+                    self.world.act(to, |member, now| member.unit_mut().sfu.handle_mirrored(told, now));
+                }
+            }
+        }
     }
 
     /// Does something with a client.
@@ -263,13 +328,14 @@ impl Meeting {
 
     /// A new offer of the client, and its answer.
     pub fn negotiate(&mut self, participant: ParticipantKey) {
-        let node = self.people[&participant].node;
+        let Person { node, unit, .. } = self.people[&participant];
         let offer = self.world.act(node, |member, _| member.peer_mut().create_offer());
         let outcome = self
             .world
-            .act(SFU, |member, now| member.unit_mut().sfu.offer(participant, &offer, now))
+            .act(unit, |member, now| member.unit_mut().sfu.offer(participant, &offer, now))
             .expect("an acceptable offer");
         self.world.act(node, |member, now| member.peer_mut().handle_answer(&outcome.answer, now));
+        self.pass_on();
         self.follow_events();
     }
 
@@ -277,6 +343,7 @@ impl Meeting {
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.world.now() + duration;
         while self.world.step_before(end) {
+            self.pass_on();
             self.follow_events();
         }
     }
@@ -338,8 +405,13 @@ impl Meeting {
         self.people.keys().copied().collect()
     }
 
+    /// Of all units together.
     pub fn counters(&self) -> Counters {
-        self.world.node(SFU).unit().sfu.counters()
+        let mut sum = Counters::default();
+        for unit in 0..self.units {
+            sum += self.world.node(FIRST_UNIT + unit).unit().sfu.counters();
+        }
+        sum
     }
 
     /// What the SFU has said of who is heard, in order.
@@ -383,7 +455,11 @@ impl Meeting {
         let Some(&Person { room, .. }) = self.people.get(&from) else { return };
         let others = self.people.iter().filter(|(key, person)| **key != from && person.room == room);
         let to: Vec<ParticipantKey> = others.map(|(key, _)| *key).collect();
-        self.world.act(SFU, |member, now| member.unit_mut().sfu.send_data(&to, kind, message, now));
+        for unit in 0..self.units {
+            self.world.act(FIRST_UNIT + unit, |member, now| {
+                member.unit_mut().sfu.send_data(&to, kind, message, now);
+            });
+        }
     }
 
     fn fresh_key(&mut self) -> u64 {
@@ -392,8 +468,10 @@ impl Meeting {
     }
 
     fn follow_events(&mut self) {
-        while let Some(event) = self.world.node_mut(SFU).unit_mut().events.pop_front() {
-            self.follow(event);
+        for unit in FIRST_UNIT..FIRST_UNIT + self.units {
+            while let Some(event) = self.world.node_mut(unit).unit_mut().events.pop_front() {
+                self.follow(event);
+            }
         }
     }
 
@@ -411,10 +489,11 @@ impl Meeting {
                 self.negotiations.push(participant);
                 if let Some(person) = self.reachable(participant) {
                     assert_eq!(person.mode, ConnectionMode::Dual, "only a second connection is offered");
+                    let (node, unit) = (person.node, person.unit);
                     let answer =
-                        self.world.act(person.node, |member, now| member.peer_mut().handle_offer(&sdp, now));
+                        self.world.act(node, |member, now| member.peer_mut().handle_offer(&sdp, now));
                     self.world
-                        .act(SFU, |member, now| member.unit_mut().sfu.answer(participant, &answer, now))
+                        .act(unit, |member, now| member.unit_mut().sfu.answer(participant, &answer, now))
                         .expect("an acceptable answer");
                 }
             }
@@ -446,28 +525,28 @@ impl Member {
     fn unit(&self) -> &Unit {
         match self {
             Self::Sfu(unit) => unit,
-            Self::Peer(_) => unreachable!("the first node is the SFU"),
+            Self::Peer(_) => unreachable!("the first nodes are units"),
         }
     }
 
     fn unit_mut(&mut self) -> &mut Unit {
         match self {
             Self::Sfu(unit) => unit,
-            Self::Peer(_) => unreachable!("the first node is the SFU"),
+            Self::Peer(_) => unreachable!("the first nodes are units"),
         }
     }
 
     fn peer(&self) -> &Peer {
         match self {
             Self::Peer(peer) => peer,
-            Self::Sfu(_) => unreachable!("all nodes but the first are clients"),
+            Self::Sfu(_) => unreachable!("all nodes after the units are clients"),
         }
     }
 
     fn peer_mut(&mut self) -> &mut Peer {
         match self {
             Self::Peer(peer) => peer,
-            Self::Sfu(_) => unreachable!("all nodes but the first are clients"),
+            Self::Sfu(_) => unreachable!("all nodes after the units are clients"),
         }
     }
 }

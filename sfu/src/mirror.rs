@@ -1,0 +1,251 @@
+//! Rooms across workers: what one worker tells the others of a room's tracks.
+//!
+//! A track belongs to its publisher's worker, which opens each packet once and passes it on as plaintext. Every other worker
+//! with members of the room keeps a *mirror* of the publication, with a ring and subscriptions of its own: it numbers, seals
+//! and repairs by itself, so an outgoing SSRC has one owner. What is told arrives in the order in which it was told.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use crate::forward::ring::{Coding, Packet};
+use crate::net::TrackSpec;
+use crate::room::publication::{Elsewhere, Owner};
+use crate::room::{Publication, Span, Wish};
+use crate::rtp::{ExtSeq, RtpTime};
+use crate::sfu::Sfu;
+use crate::{ParticipantKey, RoomKey, Ssrc, TrackKey};
+
+/// What a worker has to tell another, in order.
+#[derive(Debug, Default)]
+pub struct Mirrored {
+    arena: Vec<u8>,
+    notes: Vec<Note>,
+}
+
+#[derive(Debug)]
+enum Note {
+    /// So many members of a room are on the worker that tells.
+    Members {
+        room: RoomKey,
+        worker: u8,
+        members: usize,
+    },
+    /// There is a track, or its format has changed.
+    Track(Box<Announced>),
+    /// Whatever comes next of a track goes on without a gap.
+    Detached(TrackKey),
+    Gone(TrackKey),
+    Packet(Passed),
+}
+
+#[derive(Debug)]
+struct Announced {
+    room: RoomKey,
+    owner: String,
+    spec: TrackSpec,
+    is_red: bool,
+}
+
+/// A packet whose payload lies in the arena.
+#[derive(Clone, Debug)]
+struct Passed {
+    track: TrackKey,
+    ssrc: Ssrc,
+    seq: ExtSeq,
+    timestamp: RtpTime,
+    marker: bool,
+    coding: Coding,
+    payload: Range<usize>,
+}
+
+impl Mirrored {
+    pub fn is_empty(&self) -> bool {
+        self.notes.is_empty()
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.notes.clear();
+    }
+
+    fn push_packet(&mut self, track: TrackKey, ssrc: Ssrc, packet: &Packet<'_>) {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(packet.payload);
+        let payload = start..self.arena.len();
+        let Packet { seq, timestamp, marker, coding, .. } = *packet;
+        self.notes.push(Note::Packet(Passed { track, ssrc, seq, timestamp, marker, coding, payload }));
+    }
+}
+
+impl Sfu {
+    /// The room may have members on another worker from now on, which is told of the tracks here.
+    pub fn extend_room(&mut self, room: RoomKey, worker: u8) {
+        let Some(entry) = self.rooms.get_mut(&room) else { return };
+        if worker == self.config.worker || entry.spans.iter().any(|span| span.worker == worker) {
+            return;
+        }
+        entry.spans.push(Span { worker, members: 0 });
+        let slots = self.mirrored.len().max(usize::from(worker) + 1);
+        self.mirrored.resize_with(slots, Mirrored::default);
+        let owners = entry.participants.iter();
+        let tracks: Vec<usize> =
+            owners.flat_map(|&owner| self.participants[owner].publications.iter().copied()).collect();
+        for publication in tracks {
+            let Some(announced) = self.announcement(publication) else { continue };
+            self.mirrored[usize::from(worker)].notes.push(Note::Track(Box::new(announced)));
+        }
+        self.tell_members(room);
+    }
+
+    /// Takes what another worker has told.
+    pub fn handle_mirrored(&mut self, told: &Mirrored, now: Instant) {
+        for note in &told.notes {
+            match note {
+                // Most frequent first.
+                Note::Packet(passed) => self.handle_passed(passed, &told.arena[passed.payload.clone()], now),
+                Note::Detached(track) => {
+                    if let Some(mirror) = self.mirror_mut(*track) {
+                        mirror.detach();
+                    }
+                }
+                Note::Members { room, worker, members } => self.note_members(*room, *worker, *members),
+                Note::Track(announced) => self.mirror_track(announced, now),
+                Note::Gone(track) => {
+                    if self.mirror_mut(*track).is_some() {
+                        self.retire(self.publication_by_track[track], now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What there is to tell, by the number of the worker that is to be told. Take it, and leave an empty one.
+    pub fn mirrored(&mut self) -> impl Iterator<Item = (usize, &mut Mirrored)> {
+        self.mirrored.iter_mut().enumerate().filter(|(_, told)| !told.is_empty())
+    }
+
+    /// Passes a packet on to every worker on which somebody of the room is.
+    pub(crate) fn pass_on(&mut self, room: RoomKey, track: TrackKey, ssrc: Ssrc, packet: &Packet<'_>) {
+        // A unit none of whose rooms spans workers does not even look.
+        if self.mirrored.is_empty() {
+            return;
+        }
+        let Some(room) = self.rooms.get(&room) else { return };
+        for span in room.spans.iter().filter(|span| span.members > 0) {
+            self.mirrored[usize::from(span.worker)].push_packet(track, ssrc, packet);
+        }
+    }
+
+    /// Tells the room's other workers of a track, or of its new format.
+    pub(crate) fn announce_track(&mut self, publication: usize) {
+        let Some(room) = self.spanning_room(publication) else { return };
+        let Some(Announced { owner, spec, is_red, .. }) = self.announcement(publication) else { return };
+        self.tell(room, || {
+            let (owner, spec) = (owner.clone(), spec.clone());
+            Note::Track(Box::new(Announced { room, owner, spec, is_red }))
+        });
+    }
+
+    /// Whatever comes next of a track goes on without a gap, here and on the room's other workers.
+    pub(crate) fn detach_everywhere(&mut self, publication: usize) {
+        self.publications[publication].detach();
+        let track = self.publications[publication].spec.track;
+        if let Some(room) = self.spanning_room(publication) {
+            self.tell(room, || Note::Detached(track));
+        }
+    }
+
+    /// Tells the room's other workers that a track has ended.
+    pub(crate) fn tell_gone(&mut self, publication: usize) {
+        let track = self.publications[publication].spec.track;
+        if let Some(room) = self.spanning_room(publication) {
+            self.tell(room, || Note::Gone(track));
+        }
+    }
+
+    /// Tells the room's other workers how many are here.
+    pub(crate) fn tell_members(&mut self, room: RoomKey) {
+        let Some(entry) = self.rooms.get(&room) else { return };
+        let (worker, members) = (self.config.worker, entry.participants.len());
+        self.tell(room, || Note::Members { room, worker, members });
+    }
+
+    /// Keeps a wish for a track that is not known here yet: word of it may be on its way from another worker.
+    pub(crate) fn wish(&mut self, room: RoomKey, subscriber: ParticipantKey, track: TrackKey) {
+        if let Some(room) = self.rooms.get_mut(&room)
+            && !room.spans.is_empty()
+        {
+            room.wishes.push(Wish { subscriber, track, is_paused: false });
+        }
+    }
+
+    /// The room of a track that is published here, if it spans workers.
+    fn spanning_room(&self, publication: usize) -> Option<RoomKey> {
+        let Owner::Here(owner) = self.publications[publication].owner else { return None };
+        let room = self.participants[owner].room;
+        (!self.rooms.get(&room)?.spans.is_empty()).then_some(room)
+    }
+
+    fn tell(&mut self, room: RoomKey, note: impl Fn() -> Note) {
+        let Some(room) = self.rooms.get(&room) else { return };
+        for span in &room.spans {
+            self.mirrored[usize::from(span.worker)].notes.push(note());
+        }
+    }
+
+    /// What others have to know of a track that is published here and has its section.
+    fn announcement(&self, publication: usize) -> Option<Announced> {
+        let publication = &self.publications[publication];
+        let Owner::Here(owner) = publication.owner else { return None };
+        publication.section.as_ref()?;
+        let owner = &self.participants[owner];
+        Some(Announced {
+            room: owner.room,
+            owner: owner.label.clone(),
+            spec: publication.spec.clone(),
+            is_red: publication.is_red(),
+        })
+    }
+
+    fn mirror_mut(&mut self, track: TrackKey) -> Option<&mut Publication> {
+        let publication = &mut self.publications[*self.publication_by_track.get(&track)?];
+        matches!(publication.owner, Owner::Elsewhere(_)).then_some(publication)
+    }
+
+    fn note_members(&mut self, room: RoomKey, worker: u8, members: usize) {
+        let Some(room) = self.rooms.get_mut(&room) else { return };
+        if let Some(span) = room.spans.iter_mut().find(|span| span.worker == worker) {
+            span.members = members;
+        }
+    }
+
+    fn mirror_track(&mut self, announced: &Announced, now: Instant) {
+        let Announced { room, ref owner, ref spec, is_red } = *announced;
+        if let Some(mirror) = self.mirror_mut(spec.track) {
+            if let Owner::Elsewhere(elsewhere) = &mut mirror.owner {
+                elsewhere.is_red = is_red;
+            }
+            return;
+        }
+        let Some(entry) = self.rooms.get_mut(&room) else { return };
+        let owner = Owner::Elsewhere(Elsewhere { room, label: owner.clone(), is_red });
+        let index = self.publications.insert(Publication::new(owner, spec.clone()));
+        self.publication_by_track.insert(spec.track, index);
+        entry.mirrors.push(index);
+        let granted: Vec<Wish> = entry.wishes.extract_if(.., |wish| wish.track == spec.track).collect();
+        for Wish { subscriber, track, is_paused } in granted {
+            self.subscribe(subscriber, track, now);
+            self.set_paused(subscriber, track, is_paused);
+        }
+    }
+
+    fn handle_passed(&mut self, passed: &Passed, payload: &[u8], now: Instant) {
+        let Passed { track, ssrc, seq, timestamp, marker, coding, .. } = *passed;
+        let Some(mirror) = self.mirror_mut(track) else { return };
+        mirror.arrive(seq, ssrc, timestamp, now);
+        self.counters.mirrored += 1;
+        let packet = Packet { seq, timestamp, marker, coding, payload };
+        self.deliver(self.publication_by_track[&track], &packet);
+    }
+}

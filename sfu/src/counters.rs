@@ -51,6 +51,8 @@ counters! {
         received,
         /// RTP packets of a published track that another worker has passed on.
         mirrored,
+        /// Of those: come to too late, and dropped.
+        outdated,
         /// Copies that were due to subscribers: for every packet that is not silenced, one for each who is to hear it.
         due,
         /// Copies handed to the network; `due == forwarded + late + unsendable`, always.

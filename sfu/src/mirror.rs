@@ -5,7 +5,7 @@
 //! and repairs by itself, so an outgoing SSRC has one owner. What is told arrives in the order in which it was told.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::forward::ring::{Coding, Packet};
 use crate::net::TrackSpec;
@@ -14,6 +14,9 @@ use crate::room::{Publication, Span, Wish};
 use crate::rtp::{ExtSeq, RtpTime};
 use crate::sfu::Sfu;
 use crate::{ParticipantKey, RoomKey, Ssrc, TrackKey};
+
+/// Sound that a busy worker comes to later than this is dropped: it is worth nothing by then, and what waits stays bounded.
+const MAX_AGE: Duration = Duration::from_millis(200);
 
 /// What a worker has to tell another, in order.
 #[derive(Debug, Default)]
@@ -49,6 +52,7 @@ struct Announced {
 /// A packet whose payload lies in the arena.
 #[derive(Clone, Debug)]
 struct Passed {
+    arrival: Instant,
     track: TrackKey,
     ssrc: Ssrc,
     seq: ExtSeq,
@@ -69,12 +73,13 @@ impl Mirrored {
         self.notes.clear();
     }
 
-    fn push_packet(&mut self, track: TrackKey, ssrc: Ssrc, packet: &Packet<'_>) {
+    fn push_packet(&mut self, track: TrackKey, ssrc: Ssrc, packet: &Packet<'_>, arrival: Instant) {
         let start = self.arena.len();
         self.arena.extend_from_slice(packet.payload);
         let payload = start..self.arena.len();
         let Packet { seq, timestamp, marker, coding, .. } = *packet;
-        self.notes.push(Note::Packet(Passed { track, ssrc, seq, timestamp, marker, coding, payload }));
+        let passed = Passed { arrival, track, ssrc, seq, timestamp, marker, coding, payload };
+        self.notes.push(Note::Packet(passed));
     }
 }
 
@@ -126,14 +131,21 @@ impl Sfu {
     }
 
     /// Passes a packet on to every worker on which somebody of the room is.
-    pub(crate) fn pass_on(&mut self, room: RoomKey, track: TrackKey, ssrc: Ssrc, packet: &Packet<'_>) {
+    pub(crate) fn pass_on(
+        &mut self,
+        room: RoomKey,
+        track: TrackKey,
+        ssrc: Ssrc,
+        packet: &Packet<'_>,
+        now: Instant,
+    ) {
         // A unit none of whose rooms spans workers does not even look.
         if self.mirrored.is_empty() {
             return;
         }
         let Some(room) = self.rooms.get(&room) else { return };
         for span in room.spans.iter().filter(|span| span.members > 0) {
-            self.mirrored[usize::from(span.worker)].push_packet(track, ssrc, packet);
+            self.mirrored[usize::from(span.worker)].push_packet(track, ssrc, packet, now);
         }
     }
 
@@ -241,11 +253,101 @@ impl Sfu {
     }
 
     fn handle_passed(&mut self, passed: &Passed, payload: &[u8], now: Instant) {
-        let Passed { track, ssrc, seq, timestamp, marker, coding, .. } = *passed;
+        let Passed { arrival, track, ssrc, seq, timestamp, marker, coding, .. } = *passed;
         let Some(mirror) = self.mirror_mut(track) else { return };
-        mirror.arrive(seq, ssrc, timestamp, now);
+        mirror.arrive(seq, ssrc, timestamp, arrival);
         self.counters.mirrored += 1;
+        if now.saturating_duration_since(arrival) > MAX_AGE {
+            self.counters.outdated += 1;
+            return;
+        }
         let packet = Packet { seq, timestamp, marker, coding, payload };
         self.deliver(self.publication_by_track[&track], &packet);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an instant can only be had from the clock")]
+mod tests {
+    use std::time::SystemTime;
+
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::transport::Identity;
+    use crate::{Config, PayloadType};
+
+    const ROOM: RoomKey = RoomKey(1);
+    const TRACK: TrackKey = TrackKey(2);
+
+    fn unit(now: Instant) -> Sfu {
+        let config = Config {
+            worker: 0,
+            addresses: Vec::new(),
+            external: Vec::new(),
+            port: 50_000,
+            shares_port: false,
+            tcp_ports: Vec::new(),
+        };
+        let identity = Identity::generate().expect("an identity");
+        let mut sfu = Sfu::new(config, identity, StdRng::seed_from_u64(1), now, SystemTime::UNIX_EPOCH);
+        sfu.open_room(ROOM);
+        sfu.extend_room(ROOM, 1);
+        sfu
+    }
+
+    fn announced() -> Note {
+        let spec = TrackSpec {
+            track: TRACK,
+            cid: "cid".to_owned(),
+            label: "TR_2".to_owned(),
+            muted: false,
+            microphone: true,
+            red: true,
+            stereo: false,
+            dtx: true,
+        };
+        Note::Track(Box::new(Announced { room: ROOM, owner: "PA_1".to_owned(), spec, is_red: true }))
+    }
+
+    fn packet(seq: u64) -> Packet<'static> {
+        let coding = Coding::Red { primary: PayloadType(111) };
+        let timestamp = RtpTime(seq as u32 * 960);
+        Packet { seq: ExtSeq(seq), timestamp, marker: false, coding, payload: b"\x6Fsound" }
+    }
+
+    #[test]
+    fn sound_that_a_busy_worker_comes_to_too_late_is_dropped_and_the_rest_is_heeded() {
+        let now = Instant::now();
+        let mut sfu = unit(now);
+        let mut told = Mirrored::default();
+        told.notes.push(announced());
+        told.push_packet(TRACK, Ssrc(7), &packet(1), now);
+        told.push_packet(TRACK, Ssrc(7), &packet(2), now + Duration::from_millis(100));
+        sfu.handle_mirrored(&told, now + Duration::from_millis(250));
+        assert_eq!((sfu.counters().mirrored, sfu.counters().outdated), (2, 1));
+        let mirror = &sfu.publications[sfu.publication_by_track[&TRACK]];
+        assert!(mirror.ring.get(ExtSeq(1)).is_none());
+        assert_eq!(mirror.ring.get(ExtSeq(2)), Some(packet(2)));
+
+        told.clear();
+        told.notes.push(Note::Gone(TRACK));
+        sfu.handle_mirrored(&told, now);
+        assert!(sfu.publications.is_empty());
+    }
+
+    #[test]
+    fn what_is_told_of_a_room_that_is_closed_means_nothing() {
+        let now = Instant::now();
+        let mut sfu = unit(now);
+        sfu.close_room(ROOM, now);
+        let mut told = Mirrored::default();
+        told.notes.push(Note::Members { room: ROOM, worker: 1, members: 3 });
+        told.notes.push(announced());
+        told.push_packet(TRACK, Ssrc(7), &packet(1), now);
+        told.notes.push(Note::Detached(TRACK));
+        sfu.handle_mirrored(&told, now);
+        assert!(sfu.publications.is_empty() && sfu.rooms.is_empty());
     }
 }

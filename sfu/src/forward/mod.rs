@@ -94,7 +94,7 @@ impl Sfu {
         }
         let (room, track) = (owner.room, publication.spec.track);
         let packet = Packet { seq, timestamp, marker, coding, payload: view.payload };
-        self.pass_on(room, track, ssrc, &packet);
+        self.pass_on(room, track, ssrc, &packet, now);
         self.deliver(index, &packet);
         if level.is_some() {
             self.watch_speakers(room, now);

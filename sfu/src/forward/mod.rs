@@ -1,5 +1,6 @@
 //! One RTP packet in, one copy per subscriber out. The hot path: no lock, no allocation, no clock.
 
+pub(crate) mod numbering;
 pub(crate) mod rewrite;
 pub(crate) mod ring;
 

@@ -1,24 +1,17 @@
 //! Sequence numbers and timestamps towards one subscriber.
 
+use super::numbering::Numbering;
 use crate::rtp::{ExtSeq, RtpTime, SeqNo};
 
 /// Maps a publisher's numbering to one subscriber's (RFC 7667 §3.7: the selective forwarding middlebox).
 ///
-/// The outgoing number is a pure function of the incoming one while an anchor holds, so a repeated packet is
-/// byte-identical and its SRTP nonce is used for one plaintext only. A new anchor never reaches back: outgoing numbers only rise.
+/// The outgoing number is a pure function of the incoming one while [`Numbering`]'s anchor holds, so a repeated packet is
+/// byte-identical and its SRTP nonce is used for one plaintext only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rewriter {
-    anchor: Option<Anchor>,
-    /// The extended sequence number that the next anchor starts with.
-    next_seq: ExtSeq,
+    numbering: Numbering,
     /// Added to incoming timestamps; kept over pauses, so that time runs on.
     timestamp_offset: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Anchor {
-    incoming: ExtSeq,
-    outgoing: ExtSeq,
 }
 
 impl Rewriter {
@@ -26,28 +19,18 @@ impl Rewriter {
     pub(crate) fn new(first_seq: u16, timestamp_offset: u32) -> Self {
         // The lower half of the first cycle, so that a receiver that misses the first packets still guesses the
         // rollover counter right (RFC 3711 §3.3.1).
-        Self { anchor: None, next_seq: ExtSeq(u64::from(first_seq & 0x7FFF)), timestamp_offset }
+        let first = ExtSeq(u64::from(first_seq & 0x7FFF));
+        Self { numbering: Numbering::starting_at(first), timestamp_offset }
     }
 
-    /// The outgoing extended sequence number for an incoming one; `None` for packets from before the anchor.
-    ///
-    /// The first packet after [`Self::detach`] sets the anchor and continues without a gap.
+    /// See [`Numbering::outgoing`].
     pub(crate) fn outgoing(&mut self, incoming: ExtSeq) -> Option<ExtSeq> {
-        let anchor = *self.anchor.get_or_insert(Anchor { incoming, outgoing: self.next_seq });
-        let outgoing = ExtSeq(anchor.outgoing.0 + incoming.0.checked_sub(anchor.incoming.0)?);
-        self.next_seq = self.next_seq.max(ExtSeq(outgoing.0 + 1));
-        Some(outgoing)
+        self.numbering.outgoing(incoming)
     }
 
-    /// What a receiver means by an outgoing number: the incoming and the outgoing one, extended, if it was sent under
-    /// this anchor.
+    /// See [`Numbering::named`].
     pub(crate) fn named(&self, outgoing: SeqNo) -> Option<(ExtSeq, ExtSeq)> {
-        let anchor = self.anchor?;
-        let latest = ExtSeq(self.next_seq.0.checked_sub(1)?);
-        let age = latest.seq().0.wrapping_sub(outgoing.0);
-        let outgoing = ExtSeq(latest.0.checked_sub(u64::from(age))?);
-        let incoming = ExtSeq(anchor.incoming.0 + outgoing.0.checked_sub(anchor.outgoing.0)?);
-        Some((incoming, outgoing))
+        self.numbering.named(outgoing)
     }
 
     pub(crate) fn timestamp(&self, incoming: RtpTime) -> RtpTime {
@@ -56,12 +39,12 @@ impl Rewriter {
 
     /// The next packet continues the numbering without a gap, whatever its own number: after a pause or a mute.
     pub(crate) fn detach(&mut self) {
-        self.anchor = None;
+        self.numbering.detach();
     }
 
     /// The source starts anew with its own clock: its `incoming` timestamp becomes `outgoing`.
     pub(crate) fn restart(&mut self, incoming: RtpTime, outgoing: RtpTime) {
-        self.anchor = None;
+        self.numbering.detach();
         self.timestamp_offset = outgoing.0.wrapping_sub(incoming.0);
     }
 }

@@ -8,7 +8,7 @@ use banter_client::session::{Event, Output, Part, Session, Transmit};
 use banter_sfu::net::{self, ConnectionMode, JoinSpec, Permissions, TrackSpec};
 use banter_sfu::sim::{Datagram, Link, Net, Node, World};
 use banter_sfu::transport::{Identity, Way};
-use banter_sfu::{Config, ParticipantKey, RoomKey, Sfu, TrackKey};
+use banter_sfu::{Config, LoudestSpeakers, ParticipantKey, RoomKey, Sfu, TrackKey};
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::{MediaSectionsRequirement, SessionDescription};
@@ -91,6 +91,7 @@ impl Call {
             port: server.port(),
             shares_port: false,
             tcp_ports: Vec::new(),
+            loudest: LoudestSpeakers::OFF,
         };
         let identity = Identity::generate().expect("an identity");
         let rng = StdRng::seed_from_u64(7);

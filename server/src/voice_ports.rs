@@ -168,6 +168,7 @@ fn start(
         }),
         members_per_worker: config.rtc_members_per_worker,
         addresses: addresses.to_vec(),
+        loudest: config.loudest,
         relay: secrets.map(|secrets| RelayConfig {
             secrets: secrets.clone(),
             port: udp.turn,

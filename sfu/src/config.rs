@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::LoudestSpeakers;
 use crate::transport::LocalAddresses;
 
 /// One worker's place in the network and its limits.
@@ -19,6 +20,8 @@ pub struct Config {
     pub shares_port: bool,
     /// The ports at which streams are accepted, for whichever worker they belong to. The first is named to clients.
     pub tcp_ports: Vec<u16>,
+    /// Who is heard in a large room.
+    pub loudest: LoudestSpeakers,
 }
 
 impl Config {
@@ -68,6 +71,7 @@ mod tests {
             port: 50_000,
             shares_port: false,
             tcp_ports: vec![7881, 443],
+            loudest: LoudestSpeakers::OFF,
         }
     }
 

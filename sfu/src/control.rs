@@ -173,12 +173,8 @@ impl Sfu {
             return self.wish(room, participant, track);
         };
         let publication = &mut self.publications[index];
-        let its_room = match &publication.owner {
-            Owner::Here(owner) => self.participants[*owner].room,
-            Owner::Elsewhere(elsewhere) => elsewhere.room,
-        };
         if publication.is_of(subscriber)
-            || its_room != room
+            || publication.owner.room(&self.participants) != room
             || publication.subscription_of(subscriber).is_some()
         {
             return;
@@ -356,6 +352,7 @@ impl Sfu {
         let publication = self.publications.remove(index);
         let track = publication.spec.track;
         self.publication_by_track.remove(&track);
+        self.vacate(publication.owner.room(&self.participants), track);
         match publication.owner {
             Owner::Here(owner) => {
                 let connection = self.participants[owner].publisher;
@@ -369,6 +366,13 @@ impl Sfu {
         }
         for subscription in publication.subscriptions {
             self.unwant(subscription.subscriber, track, now);
+        }
+    }
+
+    /// Leaves a track's place among the loudest speakers to others.
+    pub(crate) fn vacate(&mut self, room: RoomKey, track: TrackKey) {
+        if let Some(room) = self.rooms.get_mut(&room) {
+            room.loudest.vacate(track);
         }
     }
 

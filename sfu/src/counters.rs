@@ -61,6 +61,8 @@ counters! {
         late,
         /// Copies not made because the payload is damaged or the subscriber has no path at the moment.
         unsendable,
+        /// Packets that the loudest speakers' rule kept from everybody, and those that came too late to go with their talk spurt.
+        withheld,
         /// Packets sent again on request.
         repaired,
         /// Packets not forwarded because their track is muted or their sender may not publish.

@@ -44,4 +44,5 @@ pub use demux::{Kind as DatagramKind, kind as datagram_kind};
 pub use key::{Mid, ParticipantKey, PayloadType, RoomKey, Ssrc, TrackKey};
 pub use mirror::Mirrored;
 pub use outbox::{Frames, Outbox, Transmit};
+pub use room::LoudestSpeakers;
 pub use sfu::Sfu;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::forward::ring::{Coding, Packet};
 use crate::net::TrackSpec;
 use crate::room::publication::{Elsewhere, Owner};
+use crate::room::voice::Voice;
 use crate::room::{Publication, Span, Wish};
 use crate::rtp::{ExtSeq, RtpTime};
 use crate::sfu::Sfu;
@@ -59,6 +60,8 @@ struct Passed {
     timestamp: RtpTime,
     marker: bool,
     coding: Coding,
+    /// As its publisher's worker has measured it.
+    voice: Voice,
     payload: Range<usize>,
 }
 
@@ -73,12 +76,19 @@ impl Mirrored {
         self.notes.clear();
     }
 
-    fn push_packet(&mut self, track: TrackKey, ssrc: Ssrc, packet: &Packet<'_>, arrival: Instant) {
+    fn push_packet(
+        &mut self,
+        track: TrackKey,
+        ssrc: Ssrc,
+        packet: &Packet<'_>,
+        voice: Voice,
+        arrival: Instant,
+    ) {
         let start = self.arena.len();
         self.arena.extend_from_slice(packet.payload);
         let payload = start..self.arena.len();
         let Packet { seq, timestamp, marker, coding, .. } = *packet;
-        let passed = Passed { arrival, track, ssrc, seq, timestamp, marker, coding, payload };
+        let passed = Passed { arrival, track, ssrc, seq, timestamp, marker, coding, voice, payload };
         self.notes.push(Note::Packet(passed));
     }
 }
@@ -110,8 +120,8 @@ impl Sfu {
                 // Most frequent first.
                 Note::Packet(passed) => self.handle_passed(passed, &told.arena[passed.payload.clone()], now),
                 Note::Detached(track) => {
-                    if let Some(mirror) = self.mirror_mut(*track) {
-                        mirror.detach();
+                    if self.mirror_mut(*track).is_some() {
+                        self.detach(self.publication_by_track[track]);
                     }
                 }
                 Note::Members { room, worker, members } => self.note_members(*room, *worker, *members),
@@ -134,7 +144,7 @@ impl Sfu {
     pub(crate) fn pass_on(
         &mut self,
         room: RoomKey,
-        track: TrackKey,
+        publication: usize,
         ssrc: Ssrc,
         packet: &Packet<'_>,
         now: Instant,
@@ -144,8 +154,9 @@ impl Sfu {
             return;
         }
         let Some(room) = self.rooms.get(&room) else { return };
+        let Publication { spec, voice, .. } = &self.publications[publication];
         for span in room.spans.iter().filter(|span| span.members > 0) {
-            self.mirrored[usize::from(span.worker)].push_packet(track, ssrc, packet, now);
+            self.mirrored[usize::from(span.worker)].push_packet(spec.track, ssrc, packet, *voice, now);
         }
     }
 
@@ -161,11 +172,19 @@ impl Sfu {
 
     /// Whatever comes next of a track goes on without a gap, here and on the room's other workers.
     pub(crate) fn detach_everywhere(&mut self, publication: usize) {
-        self.publications[publication].detach();
+        self.detach(publication);
         let track = self.publications[publication].spec.track;
         if let Some(room) = self.spanning_room(publication) {
             self.tell(room, || Note::Detached(track));
         }
+    }
+
+    /// The same here. What comes next has to win a place anew where not everybody is heard.
+    fn detach(&mut self, publication: usize) {
+        let publication = &mut self.publications[publication];
+        publication.detach();
+        let (room, track) = (publication.owner.room(&self.participants), publication.spec.track);
+        self.vacate(room, track);
     }
 
     /// Tells the room's other workers that a track has ended.
@@ -253,16 +272,20 @@ impl Sfu {
     }
 
     fn handle_passed(&mut self, passed: &Passed, payload: &[u8], now: Instant) {
-        let Passed { arrival, track, ssrc, seq, timestamp, marker, coding, .. } = *passed;
+        let Passed { arrival, track, ssrc, seq, timestamp, marker, coding, voice, .. } = *passed;
         let Some(mirror) = self.mirror_mut(track) else { return };
         mirror.arrive(seq, ssrc, timestamp, arrival);
+        mirror.voice = voice;
         self.counters.mirrored += 1;
         if now.saturating_duration_since(arrival) > MAX_AGE {
             self.counters.outdated += 1;
             return;
         }
-        let packet = Packet { seq, timestamp, marker, coding, payload };
-        self.deliver(self.publication_by_track[&track], &packet);
+        let mut packet = Packet { seq, timestamp, marker, coding, payload };
+        let index = self.publication_by_track[&track];
+        if self.select(index, &mut packet, arrival) {
+            self.deliver(index, &packet);
+        }
     }
 }
 
@@ -276,7 +299,7 @@ mod tests {
 
     use super::*;
     use crate::transport::Identity;
-    use crate::{Config, PayloadType};
+    use crate::{Config, LoudestSpeakers, PayloadType};
 
     const ROOM: RoomKey = RoomKey(1);
     const TRACK: TrackKey = TrackKey(2);
@@ -289,6 +312,7 @@ mod tests {
             port: 50_000,
             shares_port: false,
             tcp_ports: Vec::new(),
+            loudest: LoudestSpeakers::OFF,
         };
         let identity = Identity::generate().expect("an identity");
         let mut sfu = Sfu::new(config, identity, StdRng::seed_from_u64(1), now, SystemTime::UNIX_EPOCH);
@@ -323,13 +347,16 @@ mod tests {
         let mut sfu = unit(now);
         let mut told = Mirrored::default();
         told.notes.push(announced());
-        told.push_packet(TRACK, Ssrc(7), &packet(1), now);
-        told.push_packet(TRACK, Ssrc(7), &packet(2), now + Duration::from_millis(100));
+        told.push_packet(TRACK, Ssrc(7), &packet(1), Voice::default(), now);
+        let later = now + Duration::from_millis(100);
+        told.push_packet(TRACK, Ssrc(7), &packet(2), Voice::default(), later);
         sfu.handle_mirrored(&told, now + Duration::from_millis(250));
         assert_eq!((sfu.counters().mirrored, sfu.counters().outdated), (2, 1));
         let mirror = &sfu.publications[sfu.publication_by_track[&TRACK]];
+        // Numbers are the mirror's own.
+        let kept = mirror.ring.get(ExtSeq(0)).expect("the second packet");
+        assert_eq!((kept.timestamp, kept.payload), (packet(2).timestamp, packet(2).payload));
         assert!(mirror.ring.get(ExtSeq(1)).is_none());
-        assert_eq!(mirror.ring.get(ExtSeq(2)), Some(packet(2)));
 
         told.clear();
         told.notes.push(Note::Gone(TRACK));
@@ -345,7 +372,7 @@ mod tests {
         let mut told = Mirrored::default();
         told.notes.push(Note::Members { room: ROOM, worker: 1, members: 3 });
         told.notes.push(announced());
-        told.push_packet(TRACK, Ssrc(7), &packet(1), now);
+        told.push_packet(TRACK, Ssrc(7), &packet(1), Voice::default(), now);
         told.notes.push(Note::Detached(TRACK));
         sfu.handle_mirrored(&told, now);
         assert!(sfu.publications.is_empty() && sfu.rooms.is_empty());

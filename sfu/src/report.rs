@@ -190,6 +190,7 @@ impl Sfu {
     pub(crate) fn judge_speakers(&mut self, key: RoomKey, now: Instant) {
         let Some(room) = self.rooms.get_mut(&key) else { return };
         room.judging = false;
+        let is_large = self.config.loudest.applies_to(room.size());
         let mut changes = Vec::new();
         let mut audible = false;
         for &index in &room.participants {
@@ -199,7 +200,8 @@ impl Sfu {
                 let publication = &mut self.publications[publication];
                 audible |= publication.meter.is_fed(now);
                 let heard = publication.meter.judge(now);
-                if publication.spec.microphone && !publication.spec.muted {
+                let is_heard = !is_large || room.loudest.has(publication.spec.track, now);
+                if publication.spec.microphone && !publication.spec.muted && is_heard {
                     level = level.max(heard.map_or(0.0, quantize));
                 }
             }

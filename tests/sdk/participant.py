@@ -150,8 +150,8 @@ class PythonParticipant:
     def present(self) -> set[str]:
         return set(self.room.remote_participants)
 
-    async def speak(self, hz: float, queue: int = 100) -> None:
-        """Publishes a microphone that plays a sine of `hz` until told otherwise.
+    async def speak(self, hz: float, queue: int = 100, amplitude: float = AMPLITUDE) -> None:
+        """Publishes a microphone that plays a sine of `hz` until told otherwise; an `amplitude` of 1 is full scale.
 
         A queue of so many milliseconds evens out how late this process may be. The SDK fills an empty queue with
         silence, which is sent too; without a queue, what is not played is not sent.
@@ -160,7 +160,7 @@ class PythonParticipant:
         track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         self.publication = await self.room.local_participant.publish_track(track, options)
-        self._playing = self._start(_play(source, hz, self.flowing, queued=queue > 0))
+        self._playing = self._start(_play(source, hz, amplitude, self.flowing, queued=queue > 0))
 
     async def hush(self) -> None:
         """Unpublishes the microphone."""
@@ -229,13 +229,13 @@ class PythonParticipant:
         return task
 
 
-async def _play(source: rtc.AudioSource, hz: float, flowing: asyncio.Event, queued: bool) -> None:
+async def _play(source: rtc.AudioSource, hz: float, amplitude: float, flowing: asyncio.Event, queued: bool) -> None:
     clock = asyncio.get_running_loop().time
     position, due = 0, clock()
     try:
         while await flowing.wait():
             time_axis = (position + np.arange(FRAME)) / RATE
-            samples = (AMPLITUDE * 32767 * np.sin(2 * np.pi * hz * time_axis)).astype(np.int16)
+            samples = (amplitude * 32767 * np.sin(2 * np.pi * hz * time_axis)).astype(np.int16)
             await source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, FRAME))
             position += FRAME
             if not queued:

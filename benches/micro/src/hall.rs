@@ -9,7 +9,7 @@ use banter_sfu::net::{ConnectionMode, JoinSpec, Permissions, TrackSpec};
 use banter_sfu::rtp::ExtSeq;
 use banter_sfu::rtp::srtp::{Outbound, SrtpKeys};
 use banter_sfu::transport::Identity;
-use banter_sfu::{Config, ParticipantKey, RoomKey, Sfu, TrackKey};
+use banter_sfu::{Config, LoudestSpeakers, ParticipantKey, RoomKey, Sfu, TrackKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -40,6 +40,7 @@ impl Hall {
             port: SERVER.port(),
             shares_port: false,
             tcp_ports: Vec::new(),
+            loudest: LoudestSpeakers::OFF,
         };
         let mut rng = StdRng::seed_from_u64(1);
         let mut sfu = Sfu::new(config, identity.clone(), StdRng::seed_from_u64(2), now, SystemTime::now());

@@ -11,7 +11,7 @@ use banter_sfu::net::{Media, MediaConfig, MediaHandle, RoomHandle, start};
 use banter_sfu::rtp::ExtSeq;
 use banter_sfu::rtp::srtp::Outbound;
 use banter_sfu::transport::Identity;
-use banter_sfu::{DatagramKind, ParticipantKey, RoomKey, datagram_kind};
+use banter_sfu::{DatagramKind, LoudestSpeakers, ParticipantKey, RoomKey, datagram_kind};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::runtime::{Builder, Runtime};
@@ -56,6 +56,7 @@ impl Stage {
             members_per_worker: usize::MAX,
             addresses: vec![LOCALHOST],
             relay: None,
+            loudest: LoudestSpeakers::OFF,
         };
         let (handle, media) = start(&config)?;
         let server = SocketAddr::new(LOCALHOST, media.ports()[0]);

@@ -156,6 +156,18 @@ pub static RTC_MEMBERS_PER_WORKER: Key = Key::new(
     "200",
     "Members of one room on one media thread, before further ones go to another; 0 keeps every room on one",
 );
+pub static RTC_LOUDEST_SPEAKERS: Key = Key::new(
+    "rtc_loudest_speakers",
+    "N",
+    "5",
+    "Microphones that are heard at once in a large room, the loudest, up to 64; 0 is all of them",
+);
+pub static RTC_LOUDEST_ABOVE: Key = Key::new(
+    "rtc_loudest_above",
+    "N",
+    "30",
+    "Members up to which everybody is heard in a room, whatever --rtc-loudest-speakers says",
+);
 pub static RTC_NETWORKS: Key = Key::new(
     "rtc_networks",
     "NETWORK,…",
@@ -324,7 +336,7 @@ pub static METRICS_PASSWORD: Key =
 /// Those that [`SINGLE_PORT`] decides about.
 pub static OF_SINGLE_PORT: [&Key; 5] = [&PORT, &RTC_TCP_PORT, &RTC_PORT_RANGE, &TURN_PORT, &TURN_TLS_PORT];
 
-pub static ALL: [&Key; 50] = [
+pub static ALL: [&Key; 52] = [
     &CONFIG,
     &LIVEKIT_CONFIG,
     &DATA_DIR,
@@ -341,6 +353,8 @@ pub static ALL: [&Key; 50] = [
     &RTC_BIND,
     &RTC_WORKERS,
     &RTC_MEMBERS_PER_WORKER,
+    &RTC_LOUDEST_SPEAKERS,
+    &RTC_LOUDEST_ABOVE,
     &RTC_NETWORKS,
     &RTC_INTERFACES,
     &PUBLIC_IP,

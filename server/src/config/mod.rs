@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use banter_sfu::LoudestSpeakers;
 use banter_sfu::turn::credentials::Validity;
 use ipnet::IpNet;
 use livekit_protocol::RoomConfiguration;
@@ -45,6 +46,8 @@ pub struct Config {
     pub rtc_workers: Option<usize>,
     /// Members of one room on one media thread.
     pub rtc_members_per_worker: usize,
+    /// Who is heard in a large room.
+    pub loudest: LoudestSpeakers,
     /// Which of this machine's addresses are offered to clients.
     pub rtc_filter: AddressFilter,
     /// Addresses of the media ports that this machine does not know of by itself.
@@ -207,6 +210,11 @@ impl TryFrom<&RawConfig> for Config {
             rtc_bind: check.value(&keys::RTC_BIND, |text| parse::optional(text, "an IP address")),
             rtc_workers: check.value(&keys::RTC_WORKERS, parse::workers),
             rtc_members_per_worker: check.value(&keys::RTC_MEMBERS_PER_WORKER, parse::members_per_worker),
+            loudest: LoudestSpeakers {
+                places: check.value(&keys::RTC_LOUDEST_SPEAKERS, parse::places),
+                above: check
+                    .value(&keys::RTC_LOUDEST_ABOVE, |text| parse::parse(text, "a number of members")),
+            },
             rtc_filter: AddressFilter {
                 networks: check.value(&keys::RTC_NETWORKS, |text| parse::choice(text, parse::network)),
                 interfaces: check

@@ -138,6 +138,14 @@ pub(super) fn members_per_worker(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Who asks has to compare with each of them for every packet.
+pub(super) fn places(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 0..=64) => Ok(n),
+        _ => Err("is not a number of speakers; it is 1 to 64, or 0 for everybody".to_owned()),
+    }
+}
+
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),

@@ -10,6 +10,7 @@ use banter_server::signal::{
     ChannelDirectory, ChannelLimits, MemberDirectory, MemberRefusal, PresenceEvent, Rooms, SignalConfig,
     Voice, router,
 };
+use banter_sfu::LoudestSpeakers;
 use banter_sfu::net::{Media, MediaConfig, MediaHandle, start};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -48,6 +49,7 @@ impl Server {
             workers: 1,
             addresses: vec![loopback],
             relay: None,
+            loudest: LoudestSpeakers::OFF,
         };
         let (media, workers) = start(&config).expect("loopback has a free port");
         let (events, presence) = mpsc::unbounded_channel();

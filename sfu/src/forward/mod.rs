@@ -3,6 +3,7 @@
 pub(crate) mod numbering;
 pub(crate) mod rewrite;
 pub(crate) mod ring;
+mod select;
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::outbox::Departures;
 use crate::room::publication::{Owner, Publication, Source};
 use crate::room::subscription::{Format, Subscription};
 use crate::rtp::srtp::Opened;
-use crate::rtp::{ExtSeq, FIXED_LEN, RtpHeader, RtpTime, RtpView, SeqNo, red::Red};
+use crate::rtp::{AudioLevel, ExtSeq, FIXED_LEN, RtpHeader, RtpTime, RtpView, SeqNo, red::Red};
 use crate::sfu::Sfu;
 use crate::{Counters, PayloadType, Ssrc};
 use ring::{Coding, Packet};
@@ -80,10 +81,10 @@ impl Sfu {
             }
         };
         self.counters.received += 1;
-        let level =
-            section.audio_level_ext.and_then(|id| view.extensions.get(id)).and_then(|bytes| bytes.first());
+        let level = section.audio_level_ext.and_then(|id| view.extensions.get(id));
+        let level = level.and_then(AudioLevel::from_extension);
         if let Some(level) = level {
-            publication.meter.observe(level & 0x7F, PTIME, now);
+            publication.meter.observe(level.below_overload, PTIME, now);
         }
         let RtpHeader { ssrc, marker, timestamp, .. } = view.header;
         publication.arrive(seq, ssrc, timestamp, now);
@@ -93,10 +94,13 @@ impl Sfu {
             self.counters.silenced += 1;
             return;
         }
-        let (room, track) = (owner.room, publication.spec.track);
-        let packet = Packet { seq, timestamp, marker, coding, payload: view.payload };
-        self.pass_on(room, track, ssrc, &packet, now);
-        self.deliver(index, &packet);
+        let room = owner.room;
+        let mut packet = Packet { seq, timestamp, marker, coding, payload: view.payload };
+        publication.listen(&packet, level, self.config.loudest, now);
+        if self.select(index, &mut packet, now) {
+            self.pass_on(room, index, ssrc, &packet, now);
+            self.deliver(index, &packet);
+        }
         if level.is_some() {
             self.watch_speakers(room, now);
         }

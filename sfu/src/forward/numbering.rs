@@ -49,4 +49,9 @@ impl Numbering {
     pub(crate) fn detach(&mut self) {
         self.anchor = None;
     }
+
+    /// Whether the next packet continues what came before it, rather than a new beginning.
+    pub(crate) fn is_anchored(&self) -> bool {
+        self.anchor.is_some()
+    }
 }

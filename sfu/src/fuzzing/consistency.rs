@@ -15,6 +15,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(48 * 60 * 60);
 pub(super) fn check(sfu: &Sfu) {
     check_participants(sfu);
     check_publications(sfu);
+    check_places(sfu);
     for (index, connection) in &sfu.connections {
         check_connection(sfu, index, connection);
     }
@@ -84,6 +85,19 @@ fn check_publications(sfu: &Sfu) {
             assert_eq!(subscriber.room, room);
             assert_eq!(subscription.connection, subscriber.hears_on());
             assert!(sfu.connections[subscription.connection].sending.contains(&(subscription.ssrc, track)));
+        }
+    }
+}
+
+/// Who has a place among the loudest speakers is inside, has it once, and has only one of those that there are.
+fn check_places(sfu: &Sfu) {
+    for (key, room) in &sfu.rooms {
+        let tracks: HashSet<_> = room.loudest.tracks().collect();
+        assert_eq!(tracks.len(), room.loudest.tracks().count());
+        assert!(tracks.len() <= sfu.config.loudest.places);
+        for track in tracks {
+            let publication = &sfu.publications[sfu.publication_by_track[&track]];
+            assert!(publication.owner.room(&sfu.participants) == *key && publication.spec.microphone);
         }
     }
 }

@@ -10,13 +10,15 @@ use bytes::Bytes;
 use super::consistency::{check, check_empty};
 use crate::net::{ConnectionMode, DataKind, FailReason, PeerConnection, Permissions, TrackSpec};
 use crate::sim::{Link, Meeting, Net};
-use crate::{ParticipantKey, RoomKey, Sfu, TrackKey};
+use crate::{LoudestSpeakers, ParticipantKey, RoomKey, Sfu, TrackKey};
 
 const MAX_STEPS: usize = 48;
 const MAX_PEOPLE: usize = 5;
 const ROOMS: u64 = 2;
 /// Nobody and nothing has this key.
 const UNKNOWN: u64 = u64::MAX;
+/// Rooms grow and shrink over the limit.
+const LOUDEST: LoudestSpeakers = LoudestSpeakers { places: 1, above: 2 };
 /// How long a history lasts: those who speak make it costly.
 const MAX_TIME: Duration = Duration::from_secs(40);
 
@@ -33,7 +35,7 @@ pub fn span_ops(input: &[u8]) {
 
 fn play(input: &[u8], units: u8) {
     let mut steps = Unstructured::new(input);
-    let meeting = Meeting::across(units, Net::seeded(1));
+    let meeting = Meeting::with_loudest(units, Net::seeded(1), LOUDEST);
     let mut history = History { meeting, people: Vec::new(), time_left: MAX_TIME };
     for _ in 0..MAX_STEPS {
         if steps.is_empty() {

@@ -176,12 +176,12 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
-    use crate::Config;
     use crate::net::gauges::Gauges;
     use crate::transport::Identity;
     use crate::turn::stun::{
         AttributeType, Class, IntegrityKind, Key, Method, PasswordAlgorithm, TransactionId, Writer,
     };
+    use crate::{Config, LoudestSpeakers};
 
     const WORKERS: usize = 3;
     const PRIORITY: AttributeType = AttributeType(0x0024);
@@ -225,6 +225,7 @@ mod tests {
                 port: 443,
                 shares_port: true,
                 tcp_ports: Vec::new(),
+                loudest: LoudestSpeakers::OFF,
             };
             let identity = Identity::generate().unwrap();
             let rng = StdRng::seed_from_u64(1);

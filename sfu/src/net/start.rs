@@ -24,7 +24,7 @@ use super::streams::{Arrivals, Streams};
 use super::worker::{FIRST_STREAM, WAKER, Worker};
 use crate::transport::{Identity, IdentityError};
 use crate::turn::{self, credentials::Secrets};
-use crate::{Config, Sfu, relayed};
+use crate::{Config, LoudestSpeakers, Sfu, relayed};
 
 /// ICE credentials name their worker by one of 64 characters.
 const MAX_WORKERS: usize = 64;
@@ -51,6 +51,8 @@ pub struct MediaConfig {
     pub addresses: Vec<IpAddr>,
     /// TURN, on every media port and on one of its own.
     pub relay: Option<RelayConfig>,
+    /// Who is heard in a large room.
+    pub loudest: LoudestSpeakers,
 }
 
 /// The TURN server.
@@ -244,6 +246,7 @@ impl Media {
             port: bound.port(),
             shares_port: config.share_port,
             tcp_ports: config.tcp_ports.clone(),
+            loudest: config.loudest,
         };
         let rng = StdRng::from_rng(&mut rand::rng());
         let worker = Worker {

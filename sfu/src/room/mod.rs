@@ -1,12 +1,15 @@
 //! Rooms: who is inside, what they offer and what they hear. Plain data; the operations are [`crate::Sfu`]'s.
 
+pub(crate) mod loudest;
 pub(crate) mod participant;
 pub(crate) mod publication;
 pub(crate) mod speakers;
 pub(crate) mod subscription;
+pub(crate) mod voice;
 
 use crate::{ParticipantKey, TrackKey};
 
+pub use loudest::LoudestSpeakers;
 pub(crate) use participant::Participant;
 pub(crate) use publication::Publication;
 pub(crate) use subscription::Subscription;
@@ -16,6 +19,8 @@ pub(crate) use subscription::Subscription;
 pub(crate) struct Room {
     /// Slab indices.
     pub(crate) participants: Vec<usize>,
+    /// Who is heard while the room is large.
+    pub(crate) loudest: loudest::Loudest,
     /// The speaker list is being judged every [`speakers::INTERVAL`]; rests while nobody sends.
     pub(crate) judging: bool,
     /// Connections are being judged; rests while nobody is inside.
@@ -41,4 +46,11 @@ pub(crate) struct Wish {
     pub(crate) subscriber: ParticipantKey,
     pub(crate) track: TrackKey,
     pub(crate) is_paused: bool,
+}
+
+impl Room {
+    /// Members, those on other workers included.
+    pub(crate) fn size(&self) -> usize {
+        self.participants.len() + self.spans.iter().map(|span| span.members).sum::<usize>()
+    }
 }

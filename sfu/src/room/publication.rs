@@ -2,12 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use slab::Slab;
+
+use super::participant::Participant;
 use super::speakers::LevelMeter;
 use super::subscription::Subscription;
+use super::voice::Voice;
+use crate::forward::numbering::Numbering;
 use crate::forward::ring::Ring;
 use crate::net::TrackSpec;
 use crate::quality::Upstream;
-use crate::rtp::{ReceiveStats, RtpTime};
+use crate::rtp::{ExtSeq, ReceiveStats, RtpTime};
 use crate::sdp::{Incoming, ReceiveSection};
 use crate::{RoomKey, Ssrc};
 
@@ -23,8 +28,12 @@ pub(crate) struct Publication {
     pub(crate) section: Option<ReceiveSection>,
     /// The RTP stream that carries it at present.
     pub(crate) source: Option<Source>,
+    /// The packets that go out, as if there had been no others. What follows a packet that was held back is anchored anew.
+    pub(crate) numbering: Numbering,
+    /// By the numbers of `numbering`.
     pub(crate) ring: Ring,
     pub(crate) meter: LevelMeter,
+    pub(crate) voice: Voice,
     pub(crate) subscriptions: Vec<Subscription>,
 }
 
@@ -34,6 +43,16 @@ pub(crate) enum Owner {
     /// Slab index of the participant.
     Here(usize),
     Elsewhere(Elsewhere),
+}
+
+impl Owner {
+    /// The room that they are in.
+    pub(crate) fn room(&self, participants: &Slab<Participant>) -> RoomKey {
+        match self {
+            Self::Here(owner) => participants[*owner].room,
+            Self::Elsewhere(elsewhere) => elsewhere.room,
+        }
+    }
 }
 
 /// The owner, on another worker, of a publication that is mirrored here.
@@ -65,8 +84,10 @@ impl Publication {
             spec,
             section: None,
             source: None,
+            numbering: Numbering::starting_at(ExtSeq(0)),
             ring: Ring::default(),
             meter: LevelMeter::default(),
+            voice: Voice::default(),
             subscriptions: Vec::new(),
         }
     }
@@ -101,6 +122,7 @@ impl Publication {
 
     /// Makes the next packet continue every subscriber's numbering, whatever its own number.
     pub(crate) fn detach(&mut self) {
+        self.numbering.detach();
         for subscription in &mut self.subscriptions {
             subscription.rewriter.detach();
         }
@@ -114,6 +136,7 @@ impl Publication {
                 let outgoing = subscription.rewriter.timestamp(now_there);
                 subscription.rewriter.restart(first, outgoing);
             }
+            self.numbering.detach();
             self.ring.clear();
         }
         self.source = Some(Source {

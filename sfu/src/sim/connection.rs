@@ -13,7 +13,7 @@ use super::hearing::{Utterance, decode_red};
 use crate::Ssrc;
 use crate::rtp::rtcp::{Compound, CompoundWriter, RtcpItem};
 use crate::rtp::srtp::{DtlsRole, Inbound, Outbound};
-use crate::rtp::{ExtSeq, Extension, ReceiveStats, RtpHeader, RtpTime, RtpView, SeqNo};
+use crate::rtp::{ExtSeq, Extension, ReceiveStats, RtpHeader, RtpView, SeqNo};
 use crate::transport::{
     ChannelId, ChannelSpec, DatagramKind, FailCause, IceCredentials, IceRole, Identity, LocalAddresses,
     Output, Path, RemoteParameters, Transport, TransportEvent,
@@ -65,7 +65,8 @@ pub(super) struct Heard {
     /// The track that the description gives for it.
     pub(super) track: String,
     pub(super) utterance: Utterance,
-    pub(super) timestamp: RtpTime,
+    pub(super) header: RtpHeader,
+    pub(super) index: ExtSeq,
     /// It came with the one before it.
     pub(super) is_redundant: bool,
     /// It named the section that it belongs to.
@@ -144,6 +145,12 @@ impl Connection {
 
     pub(super) fn failure(&self) -> Option<FailCause> {
         self.failure
+    }
+
+    /// Packets of a track that were numbered and did not arrive.
+    pub(super) fn lost(&self, track: &str) -> i64 {
+        let of_track = self.streams.values().filter(|stream| stream.track == track);
+        of_track.map(|stream| stream.stats.lost()).sum()
     }
 
     /// Sends on the channel with this label; false if there is none open or it takes nothing.
@@ -236,7 +243,8 @@ impl Connection {
         self.heard.push(Heard {
             track: stream.track.clone(),
             utterance,
-            timestamp: view.header.timestamp,
+            header: view.header,
+            index: opened.index,
             is_redundant: blocks.len() > 1,
             is_introduced: mid.is_some(),
         });

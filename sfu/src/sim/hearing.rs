@@ -1,7 +1,10 @@
 //! What is said and heard in a simulation: numbered packets, and the account of their arrival.
 
 use crate::TrackKey;
-use crate::rtp::RtpTime;
+use crate::rtp::{ExtSeq, RtpTime};
+
+/// 20 ms at 48 kHz (RFC 7587 §4.1).
+pub(super) const TICKS_PER_PACKET: u32 = 960;
 
 /// Bytes of one payload: 20 ms of Opus at 32 kbit/s.
 const PAYLOAD_LEN: usize = 80;
@@ -88,8 +91,14 @@ pub struct Hearing {
     pub redundant: u64,
     /// Packets that named the section that they belong to.
     pub introduced: u64,
+    /// Packets marked as the first of a talk spurt.
+    pub marked: u64,
+    /// Packets that follow the one before by number and not in time, and are not marked.
+    pub unmarked: u64,
     numbers: Vec<u64>,
     extent: Option<Extent>,
+    /// Number and timestamp of the packet with the highest number.
+    latest: Option<(ExtSeq, RtpTime)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +110,19 @@ struct Extent {
 }
 
 impl Hearing {
+    /// Looks at how a packet follows the one before.
+    pub(super) fn note_spurt(&mut self, utterance: Utterance, index: ExtSeq, marker: bool) {
+        self.marked += u64::from(marker);
+        if let Some((latest, spoken)) = self.latest {
+            let is_next = index.0 == latest.0 + 1;
+            let in_time = utterance.spoken == spoken.wrapping_add(TICKS_PER_PACKET);
+            self.unmarked += u64::from(is_next && !in_time && !marker);
+        }
+        if self.latest.is_none_or(|(latest, _)| index > latest) {
+            self.latest = Some((index, utterance.spoken));
+        }
+    }
+
     pub(super) fn note(&mut self, utterance: Utterance, heard: RtpTime, is_redundant: bool) {
         self.redundant += u64::from(is_redundant);
         let Utterance { number, spoken, .. } = utterance;

@@ -16,7 +16,7 @@ use crate::net::{
     Permissions, Quality, Reach, TrackSpec,
 };
 use crate::transport::Identity;
-use crate::{Config, Counters, Mirrored, ParticipantKey, RoomKey, Sfu, TrackKey};
+use crate::{Config, Counters, LoudestSpeakers, Mirrored, ParticipantKey, RoomKey, Sfu, TrackKey};
 
 /// Units are the first nodes, as workers are numbered; each has a port of its own.
 const FIRST_UNIT: usize = 0;
@@ -70,13 +70,18 @@ struct Unit {
 }
 
 impl Meeting {
-    /// An SFU of one unit, without clients.
+    /// An SFU of one unit, without clients, by which everybody is heard.
     pub fn new(net: Net) -> Self {
         Self::across(1, net)
     }
 
-    /// An SFU of several units, without clients.
+    /// An SFU of several units, without clients, by which everybody is heard.
     pub fn across(units: u8, net: Net) -> Self {
+        Self::with_loudest(units, net, LoudestSpeakers::OFF)
+    }
+
+    /// An SFU of some units, without clients and with a rule about who is heard.
+    pub fn with_loudest(units: u8, net: Net, loudest: LoudestSpeakers) -> Self {
         let mut world = World::new(net);
         let identity = Identity::generate().expect("an identity");
         for worker in 0..units {
@@ -88,6 +93,7 @@ impl Meeting {
                 port: address.port(),
                 shares_port: false,
                 tcp_ports: Vec::new(),
+                loudest,
             };
             let rng = StdRng::seed_from_u64(1 + u64::from(worker));
             let sfu = Sfu::new(config, identity.clone(), rng, world.now(), SystemTime::UNIX_EPOCH);

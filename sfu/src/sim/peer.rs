@@ -1,7 +1,7 @@
 //! A client in a simulation: real transports, real SRTP, descriptions in LiveKit's layout, and numbered packets in
 //! place of speech.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::connection::{Connection, Heard};
 use super::description::{self, Purpose, Remote};
-use super::hearing::{Hearing, Utterance, encode_red};
+use super::hearing::{Hearing, TICKS_PER_PACKET, Utterance, encode_red};
 use super::{Datagram, Node};
 use crate::net::ConnectionMode;
 use crate::rtp::srtp::DtlsRole;
@@ -20,7 +20,6 @@ use crate::{PayloadType, Ssrc, TrackKey};
 
 /// Playing time of one packet.
 const PTIME: Duration = Duration::from_millis(20);
-const TICKS_PER_PACKET: u32 = 960; // 20 ms at 48 kHz (RFC 7587 §4.1)
 /// Sections to hear on that a client offers from the start.
 const PREFILLED: usize = 3;
 
@@ -46,6 +45,8 @@ struct Microphone {
     is_muted: bool,
     /// Decibels below overload (RFC 6464).
     level: u8,
+    /// Those of the next packets; `None` where nothing is sent.
+    levels: VecDeque<Option<u8>>,
     index: ExtSeq,
     timestamp: RtpTime,
     number: u32,
@@ -118,6 +119,7 @@ impl Peer {
             ssrc,
             is_muted: false,
             level: 30,
+            levels: VecDeque::new(),
             // Just below the end, so that every call has a rollover.
             index: ExtSeq(u64::from(self.rng.random_range(65_000..=u16::MAX))),
             timestamp: RtpTime(self.rng.random()),
@@ -148,6 +150,13 @@ impl Peer {
     pub fn set_level(&mut self, below_overload: u8) {
         if let Some(microphone) = &mut self.microphone {
             microphone.level = below_overload;
+        }
+    }
+
+    /// How loud its next packets are, one after the other; `None` stands for one that is not sent, as of silence.
+    pub fn play(&mut self, levels: impl IntoIterator<Item = Option<u8>>) {
+        if let Some(microphone) = &mut self.microphone {
+            microphone.levels.extend(levels);
         }
     }
 
@@ -236,6 +245,12 @@ impl Peer {
         self.heard.get(&track).cloned().unwrap_or_default()
     }
 
+    /// Packets of a track that its numbering says were sent and that did not arrive.
+    pub fn lost(&self, track: TrackKey) -> i64 {
+        let label = track_label(track);
+        self.connections().map(|connection| connection.lost(&label)).sum()
+    }
+
     /// Everything it has heard.
     pub fn all_heard(&self) -> impl Iterator<Item = (TrackKey, &Hearing)> {
         self.heard.iter().map(|(track, hearing)| (*track, hearing))
@@ -266,13 +281,14 @@ impl Peer {
 
     fn take_heard(&mut self) {
         for connection in std::iter::once(&mut self.publisher).chain(&mut self.subscriber) {
-            for Heard { track, utterance, timestamp, is_redundant, is_introduced } in
+            for Heard { track, utterance, header, index, is_redundant, is_introduced } in
                 connection.heard.drain(..)
             {
                 if track == track_label(utterance.track) {
                     let hearing = self.heard.entry(utterance.track).or_default();
                     hearing.introduced += u64::from(is_introduced);
-                    hearing.note(utterance, timestamp, is_redundant);
+                    hearing.note_spurt(utterance, index, header.marker);
+                    hearing.note(utterance, header.timestamp, is_redundant);
                 } else {
                     self.misdelivered += 1;
                 }
@@ -288,6 +304,7 @@ impl Peer {
         if microphone.is_muted || !self.publisher.is_connected() {
             return;
         }
+        let Some(level) = microphone.levels.pop_front().unwrap_or(Some(microphone.level)) else { return };
         let index = microphone.index;
         microphone.index = ExtSeq(index.0 + 1);
         microphone.number += 1;
@@ -306,7 +323,7 @@ impl Peer {
             timestamp,
             ssrc: microphone.ssrc,
         };
-        let level = Extension { id: description::AUDIO_LEVEL, value: &[0x80 | microphone.level] };
+        let level = Extension { id: description::AUDIO_LEVEL, value: &[0x80 | level] };
         self.publisher.send_rtp(&header, index, level, &payload);
     }
 }

@@ -3,14 +3,12 @@
 //! Thread CPU time as the kernel counts it: on loopback it includes the work of delivering to the receivers, on both
 //! sides alike. Numbers are comparable within one run only.
 #![expect(clippy::print_stdout, reason = "its output is the result")]
-#![expect(unsafe_code, reason = "the bare system call is what the worker is measured against")]
 
-use std::mem::zeroed;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::net::UdpSocket;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
+use banter_bench_micro::burst::{Burst, own_cpu_time};
 use banter_bench_micro::stage::{LOCALHOST, Layout, PAYLOAD_LEN, Stage};
 
 /// Copies made per measurement.
@@ -56,62 +54,4 @@ fn by_bare_sendmmsg(stage: &mut Stage, at_once: u64, copies: u64) -> Result<Dura
         stage.drain();
     }
     Ok(spent)
-}
-
-fn own_cpu_time() -> Duration {
-    // SAFETY: all-zero is a time, and the call writes one to where the pointer points.
-    let time = unsafe {
-        let mut time: libc::timespec = zeroed();
-        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time);
-        time
-    };
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
-}
-
-/// Messages with all that they point to, made once.
-struct Burst<'a> {
-    messages: Vec<libc::mmsghdr>,
-    _names: Vec<libc::sockaddr_in>,
-    _piece: Box<libc::iovec>,
-    _packet: &'a [u8],
-}
-
-impl<'a> Burst<'a> {
-    fn new(to: &[SocketAddr], packet: &'a [u8]) -> Self {
-        let mut piece =
-            Box::new(libc::iovec { iov_base: packet.as_ptr().cast_mut().cast(), iov_len: packet.len() });
-        let name = |address: &SocketAddr| libc::sockaddr_in {
-            sin_family: libc::AF_INET as libc::sa_family_t,
-            sin_port: address.port().to_be(),
-            sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(Ipv4Addr::LOCALHOST.octets()) },
-            sin_zero: [0; 8],
-        };
-        let mut names: Vec<_> = to.iter().map(name).collect();
-        let header = |name: &mut libc::sockaddr_in| {
-            // SAFETY: a message header is integers and pointers, and all zero it is an empty one.
-            let mut message: libc::mmsghdr = unsafe { zeroed() };
-            message.msg_hdr.msg_name = (&raw mut *name).cast();
-            message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-            message.msg_hdr.msg_iov = &raw mut *piece;
-            message.msg_hdr.msg_iovlen = 1;
-            message
-        };
-        let messages = names.iter_mut().map(header).collect();
-        Self { messages, _names: names, _piece: piece, _packet: packet }
-    }
-
-    fn send(&mut self, socket: &UdpSocket) -> Result<()> {
-        // SAFETY: the headers point to names and a piece that `self` owns and that do not move with it, and the piece
-        // to a packet that `self` borrows.
-        let sent = unsafe {
-            libc::sendmmsg(
-                socket.as_raw_fd(),
-                self.messages.as_mut_ptr(),
-                self.messages.len() as libc::c_uint,
-                0,
-            )
-        };
-        ensure!(usize::try_from(sent) == Ok(self.messages.len()), "sendmmsg sent {sent}");
-        Ok(())
-    }
 }

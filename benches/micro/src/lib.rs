@@ -1,5 +1,6 @@
 //! What the benchmarks share: a peer that connects to the real media plane, and a room of them, without a network and with one.
 
+pub mod burst;
 mod hall;
 mod peer;
 pub mod stage;

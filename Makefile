@@ -87,7 +87,7 @@ test-ui:
 	cd $(ui) && npm run --silent test
 
 test-sdk:
-	cargo build --bin banter
+	cargo build --bin banter --bin banter-load
 	$(pytest) tests/sdk
 
 test-browser:

@@ -1,117 +1,63 @@
-//! A run: bots fill the rooms, talk for a while, and go.
+//! The bots of a run: who they are, how they come in, stay, come and go, and leave.
 #![expect(clippy::disallowed_methods, reason = "the driver owns the clock")]
 
-use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use banter_protocol::token::{ApiKeys, Claims};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use url::Url;
 
 use crate::args::Args;
-use crate::bot::Talk;
 use crate::histogram::Histogram;
-use crate::media::{self, Command, MediaHandle};
-use crate::process::{self, Usage};
-use crate::signal::{Plan, Session};
-use crate::tally::Tally;
+use crate::media::{Media, MediaHandle, host};
+use crate::progress::Progress;
+use crate::run::{Server, pause};
+use crate::signal::{Plan, Route, Session};
 
 /// For a bot to be let in, and for all to be connected after the last one was.
 const JOIN_PATIENCE: Duration = Duration::from_secs(20);
-/// After the last join, before anything is counted: subscriptions are still on their way.
-const SETTLE: Duration = Duration::from_secs(3);
-/// After the last packet, for those under way.
-const DRAIN: Duration = Duration::from_secs(1);
-/// Packets for which a speaker talks before another takes over: 4 s.
-const TURN: u32 = 200;
+/// How long visitors stay, if there are enough of them.
+const VISIT_SECONDS: u32 = 10;
+/// Bots that speak to the server from one address: below what servers allow one address.
+const BOTS_OF_ADDRESS: u32 = 200;
+/// Beyond the run's own time.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// One server, as it is reached and watched.
-#[derive(Clone, Debug)]
-pub struct Server {
-    pub url: Url,
-    pub pid: Option<u32>,
+#[derive(Debug)]
+pub struct Crowd<'a> {
+    args: &'a Args,
+    server: &'a Server,
+    keys: ApiKeys,
+    media: &'a Media,
+    leaving: watch::Sender<bool>,
+    joining: JoinSet<anyhow::Result<(Session, Plan, Duration)>>,
+    staying: JoinSet<anyhow::Result<()>>,
+    /// Each is asked to leave, and joins again.
+    visitors: Vec<mpsc::Sender<()>>,
+    visits: (mpsc::UnboundedSender<Visit>, mpsc::UnboundedReceiver<Visit>),
+    joined: u32,
+    pub tale: Tale,
+    run: u128,
 }
 
-/// What one run came to.
-#[derive(Debug)]
-pub struct Outcome {
-    pub bots: u32,
-    pub failed_joins: u32,
+/// A visitor has come back: how long that took.
+type Visit = anyhow::Result<Duration>;
+
+/// What is told of joins.
+#[derive(Clone, Debug, Default)]
+pub struct Tale {
+    pub failed: u32,
     /// Why the first of them failed.
     pub first_failure: Option<String>,
     /// From the first word to the server's first.
     pub joins: Histogram,
-    pub tally: Tally,
-    pub measured: Duration,
-    /// The server's: before the first join, and around the measurement.
-    pub server: Option<[Usage; 3]>,
-    /// The harness's own, around the measurement.
-    pub harness: [Usage; 2],
-}
-
-/// Carries a run out. `stop` ends the measurement early; what was counted until then is told all the same.
-pub async fn run(args: &Args, server: &Server, stop: &watch::Receiver<bool>) -> anyhow::Result<Outcome> {
-    let talk = Talk {
-        publishers: args.publishers.max(1),
-        speakers: args.speakers(),
-        turn: TURN,
-        is_steady: args.steady,
-    };
-    let (media, thread) = media::start(args.local, talk)?;
-    let usage = || server.pid.map(|pid| process::usage(Some(pid))).transpose();
-    let empty = usage()?;
-    let (leaving, left) = watch::channel(false);
-    let mut crowd = Crowd::new(args, server, media.clone(), left);
-    crowd.fill(stop).await;
-    crowd.until_connected(stop).await?;
-    let is_stopped = pause(SETTLE, stop).await;
-
-    let before = (usage()?, process::usage(None)?);
-    media.send(Command::Measure { duration: args.duration() });
-    let began = Instant::now();
-    if !is_stopped {
-        crowd.progress(&format!("measuring for {} s", args.duration().as_secs()));
-        pause(args.duration(), stop).await;
-    }
-    let measured = began.elapsed();
-    let after = (usage()?, process::usage(None)?);
-    tokio::time::sleep(DRAIN).await;
-    let tally = media.ask(|reply| Command::Collect { reply }).await?;
-
-    leaving.send_replace(true);
-    let outcome = crowd.empty().await;
-    media.send(Command::Stop);
-    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-    Ok(Outcome {
-        tally,
-        measured,
-        server: empty.zip(before.0).zip(after.0).map(|((empty, before), after)| [empty, before, after]),
-        harness: [before.1, after.1],
-        ..outcome
-    })
-}
-
-struct Crowd<'a> {
-    args: &'a Args,
-    server: &'a Server,
-    keys: ApiKeys,
-    media: MediaHandle,
-    leaving: watch::Receiver<bool>,
-    joining: JoinSet<anyhow::Result<(Session, Duration)>>,
-    staying: JoinSet<anyhow::Result<()>>,
-    joined: u32,
-    failed: u32,
-    first_failure: Option<String>,
-    joins: Histogram,
-    run: u64,
+    pub returns: Histogram,
 }
 
 impl<'a> Crowd<'a> {
-    fn new(args: &'a Args, server: &'a Server, media: MediaHandle, leaving: watch::Receiver<bool>) -> Self {
+    pub fn new(args: &'a Args, server: &'a Server, media: &'a Media) -> Self {
         let keys =
             ApiKeys::new(vec![(args.api_key.clone(), args.api_secret.clone())]).expect("there is a pair");
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -120,122 +66,243 @@ impl<'a> Crowd<'a> {
             server,
             keys,
             media,
-            leaving,
+            leaving: watch::Sender::new(false),
             joining: JoinSet::new(),
             staying: JoinSet::new(),
+            visitors: Vec::new(),
+            visits: mpsc::unbounded_channel(),
             joined: 0,
-            failed: 0,
-            first_failure: None,
-            joins: Histogram::default(),
-            run: since_epoch.as_millis() as u64,
+            tale: Tale::default(),
+            run: since_epoch.as_millis(),
         }
     }
 
     /// Lets every bot join, publishers first, at the rate that was asked for.
-    async fn fill(&mut self, stop: &watch::Receiver<bool>) {
+    pub async fn fill(&mut self, progress: &Progress, stop: &watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / self.args.join_rate);
         let Args { rooms, publishers, subscribers, .. } = *self.args;
-        for place in 0..publishers + subscribers {
+        'all: for place in 0..publishers + subscribers {
             for room in 0..rooms {
                 if *stop.borrow() {
-                    break;
+                    break 'all;
                 }
                 ticks.tick().await;
                 self.begin(room, place);
                 while let Some(joined) = self.joining.try_join_next() {
                     self.note(joined.map_err(anyhow::Error::from).flatten());
                 }
+                progress.show(&format!("joined {} of {}", self.joined, self.args.bots()));
             }
         }
         while let Some(joined) = self.joining.join_next().await {
             self.note(joined.map_err(anyhow::Error::from).flatten());
+            progress.show(&format!("joined {} of {}", self.joined, self.args.bots()));
         }
     }
 
     /// Waits until all who were let in are connected, or patience ends: those who are not count as failed.
-    async fn until_connected(&mut self, stop: &watch::Receiver<bool>) -> anyhow::Result<()> {
+    pub async fn until_connected(
+        &mut self,
+        progress: &Progress,
+        stop: &watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
         let deadline = Instant::now() + JOIN_PATIENCE;
         loop {
-            let tally = self.media.ask(|reply| Command::Collect { reply }).await?;
-            let connected = tally.connected.len() as u32;
-            self.progress(&format!("connected {connected} of {}", self.joined));
+            let connected = self.media.collect().await?.connected.len() as u32;
+            progress.show(&format!("connected {connected} of {}", self.joined));
             if connected >= self.joined || *stop.borrow() {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                self.failed += self.joined - connected;
-                self.first_failure.get_or_insert_with(|| "no connection came up: is UDP open?".to_owned());
+                self.tale.failed += self.joined - connected;
+                self.tale
+                    .first_failure
+                    .get_or_insert_with(|| "no connection came up: is UDP open?".to_owned());
                 return Ok(());
             }
-            pause(Duration::from_millis(100), stop).await;
+            pause(Duration::from_millis(50), stop).await;
         }
     }
 
-    fn begin(&mut self, room: u32, place: u32) {
-        let Args { publishers, subscribers, .. } = *self.args;
-        let name = format!("load-{}-{room}", self.run);
-        let claims = Claims::for_room(&format!("bot-{place}"), &format!("Bot {place}"), &name);
-        let plan = Plan {
-            url: self.server.url.clone(),
-            token: self.keys.sign(&claims, SystemTime::now(), TOKEN_LIFETIME),
-            mode: self.args.mode,
-            publishes: (place < publishers).then_some((room * publishers + place, place)),
-            listeners: u64::from(publishers + subscribers - 1),
-        };
-        let media = self.media.clone();
-        self.joining.spawn(async move {
-            let began = Instant::now();
-            let joining = Session::join(&plan, media, began);
-            let session = timeout(JOIN_PATIENCE, joining).await.context("the join took too long")??;
-            Ok((session, began.elapsed()))
-        });
-    }
-
-    fn note(&mut self, joined: anyhow::Result<(Session, Duration)>) {
-        match joined {
-            Ok((session, took)) => {
-                self.joined += 1;
-                self.joins.add(took);
-                self.staying.spawn(session.stay(self.leaving.clone()));
+    /// Has visitors leave and come back for so long, one after the other; true if it was cut short.
+    pub async fn carry_on(&mut self, duration: Duration, stop: &watch::Receiver<bool>) -> bool {
+        if self.visitors.is_empty() {
+            return pause(duration, stop).await;
+        }
+        let end = Instant::now() + duration;
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) / self.args.churn.max(1));
+        for visitor in (0..self.visitors.len()).cycle() {
+            if Instant::now() >= end || *stop.borrow() {
+                break;
             }
-            Err(error) => {
-                self.failed += 1;
-                self.first_failure.get_or_insert_with(|| format!("{error:#}"));
+            ticks.tick().await;
+            // One who is still on the way is not asked again.
+            let _ = self.visitors[visitor].try_send(());
+            while let Ok(visit) = self.visits.1.try_recv() {
+                self.note_visit(visit);
             }
         }
-        self.progress(&format!("joined {} of {}", self.joined, self.args.bots()));
+        *stop.borrow()
     }
 
     /// Waits until everybody has left.
-    async fn empty(mut self) -> Outcome {
+    pub async fn empty(mut self) -> Tale {
+        self.leaving.send_replace(true);
         while let Some(left) = self.staying.join_next().await {
             if let Err(error) = left.map_err(anyhow::Error::from).flatten() {
-                self.failed += 1;
-                self.first_failure.get_or_insert_with(|| format!("{error:#}"));
+                self.tale.fail(&error);
             }
         }
-        Outcome {
-            bots: self.args.bots(),
-            failed_joins: self.failed,
-            first_failure: self.first_failure,
-            joins: self.joins,
-            tally: Tally::default(),
-            measured: Duration::ZERO,
-            server: None,
-            harness: [Usage { cpu: Duration::ZERO, resident_bytes: 0 }; 2],
+        while let Ok(visit) = self.visits.1.try_recv() {
+            self.note_visit(visit);
+        }
+        self.tale
+    }
+
+    fn begin(&mut self, room: u32, place: u32) {
+        let plan = self.plan(room, place);
+        let media = self.media.of(plan.bot).clone();
+        self.joining.spawn(async move {
+            let (session, took) = join(&plan, media).await?;
+            Ok((session, plan, took))
+        });
+    }
+
+    fn plan(&self, room: u32, place: u32) -> Plan {
+        let args = self.args;
+        let name = format!("load-{}-{room}", self.run);
+        let claims = Claims::for_room(&format!("bot-{place}"), &format!("Bot {place}"), &name);
+        let bot = place * args.rooms + room;
+        let residents = (0..args.publishers + args.subscribers)
+            .filter(|&place| !is_visitor(args, room, place))
+            .count() as u64;
+        let is_visitor = is_visitor(args, room, place);
+        Plan {
+            bot,
+            url: self.server.url.clone(),
+            token: self.keys.sign(&claims, SystemTime::now(), args.duration() + TOKEN_LIFETIME),
+            mode: args.mode,
+            from: args.local.is_loopback().then(|| host((bot / BOTS_OF_ADDRESS) as usize)),
+            route: match (args.tcp, args.turn) {
+                (true, _) => Route::Tcp,
+                (false, true) => Route::Turn,
+                (false, false) => Route::Udp,
+            },
+            publishes: (place < args.publishers).then_some((room * args.publishers + place, place)),
+            red: args.red,
+            listeners: residents - u64::from(!is_visitor),
+            is_visitor,
+            is_sampled: args.is_sampled(bot),
         }
     }
 
-    fn progress(&self, text: &str) {
-        let mut out = std::io::stderr();
-        if out.is_terminal() {
-            let _ = write!(out, "\r\x1b[K{}: {text}", self.server.url);
+    fn note(&mut self, joined: anyhow::Result<(Session, Plan, Duration)>) {
+        match joined {
+            Ok((session, plan, took)) => {
+                self.joined += 1;
+                self.tale.joins.add(took);
+                let leaving = self.leaving.subscribe();
+                if plan.is_visitor {
+                    let (ask, asked) = mpsc::channel(1);
+                    self.visitors.push(ask);
+                    let media = self.media.of(plan.bot).clone();
+                    let visits = self.visits.0.clone();
+                    self.staying.spawn(visit(session, plan, media, asked, leaving, visits));
+                } else {
+                    self.staying.spawn(session.stay(told(leaving)));
+                }
+            }
+            Err(error) => self.tale.fail(&error),
+        }
+    }
+
+    fn note_visit(&mut self, visit: Visit) {
+        match visit {
+            Ok(took) => self.tale.returns.add(took),
+            Err(error) => self.tale.fail(&error),
         }
     }
 }
 
-/// True if it was cut short.
-async fn pause(duration: Duration, stop: &watch::Receiver<bool>) -> bool {
-    let mut stop = stop.clone();
-    timeout(duration, stop.wait_for(|stop| *stop)).await.is_ok()
+impl Tale {
+    fn fail(&mut self, error: &anyhow::Error) {
+        self.failed += 1;
+        self.first_failure.get_or_insert_with(|| format!("{error:#}"));
+    }
+}
+
+/// Those in the last places come and go, but never more than half of all.
+fn is_visitor(args: &Args, room: u32, place: u32) -> bool {
+    let visitors = (args.churn * VISIT_SECONDS).min(args.bots() / 2);
+    (args.publishers + args.subscribers - 1 - place) * args.rooms + room < visitors
+}
+
+async fn join(plan: &Plan, media: MediaHandle) -> anyhow::Result<(Session, Duration)> {
+    let began = Instant::now();
+    let joining = Session::join(plan, media, began);
+    let session = timeout(JOIN_PATIENCE, joining).await.context("the join took too long")??;
+    Ok((session, began.elapsed()))
+}
+
+/// Leaves whenever that is asked for, and comes back.
+async fn visit(
+    mut session: Session,
+    plan: Plan,
+    media: MediaHandle,
+    mut asked: mpsc::Receiver<()>,
+    leaving: watch::Receiver<bool>,
+    visits: mpsc::UnboundedSender<Visit>,
+) -> anyhow::Result<()> {
+    loop {
+        let until = async {
+            tokio::select! {
+                () = told(leaving.clone()) => {}
+                _ = asked.recv() => {}
+            }
+        };
+        session.stay(until).await?;
+        session = loop {
+            if *leaving.borrow() {
+                return Ok(());
+            }
+            match join(&plan, media.clone()).await {
+                Ok((session, took)) => {
+                    let _ = visits.send(Ok(took));
+                    break session;
+                }
+                Err(error) => drop(visits.send(Err(error))),
+            }
+            tokio::select! {
+                () = told(leaving.clone()) => {}
+                _ = asked.recv() => {}
+            }
+        };
+    }
+}
+
+async fn told(mut leaving: watch::Receiver<bool>) {
+    // Whoever says so is gone: it is over as well.
+    let _ = leaving.wait_for(|leaving| *leaving).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn visitors_are_listeners_of_all_rooms_and_never_more_than_half() {
+        let visitors = |more: &[&str]| {
+            let given = ["banter-load", "--url", "ws://127.0.0.1:1", "--rooms", "2", "--subscribers", "20"];
+            let args = Args::try_parse_from(given.iter().chain(more)).expect("they are understood");
+            let places = (0..2).flat_map(|room| (0..args.bots() / 2).map(move |place| (room, place)));
+            places.filter(|&(room, place)| is_visitor(&args, room, place)).collect::<Vec<_>>()
+        };
+        assert!(visitors(&[]).is_empty());
+        let ten = visitors(&["--churn", "1"]);
+        assert_eq!(ten.len(), 10);
+        assert!(ten.iter().all(|&(_, place)| place >= 16), "{ten:?}");
+        assert_eq!(visitors(&["--churn", "100"]).len(), 21);
+    }
 }

@@ -27,6 +27,12 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, other)| *count += other);
+        self.total += other.total;
+        self.max = self.max.max(other.max);
+    }
+
     pub fn len(&self) -> u64 {
         self.total
     }
@@ -66,5 +72,14 @@ mod tests {
             assert!((found / expected - 1.0).abs() < 0.03, "{share}: {found}");
         }
         assert_eq!(histogram.len(), 1000);
+    }
+
+    #[test]
+    fn two_are_one_with_the_values_of_both() {
+        let (mut low, mut high) = (Histogram::default(), Histogram::default());
+        (1..=50).for_each(|millis| low.add(Duration::from_millis(millis)));
+        (51..=100).for_each(|millis| high.add(Duration::from_millis(millis)));
+        low.merge(&high);
+        assert_eq!((low.len(), low.quantile(1.0)), (100, Some(Duration::from_millis(100))));
     }
 }

@@ -1,6 +1,7 @@
 //! A bot's signalling: one WebSocket, LiveKit's messages, and the media thread asked for descriptions.
 #![expect(clippy::disallowed_methods, reason = "pings carry the wall time")]
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
@@ -15,15 +16,14 @@ use livekit_protocol::{
     WrappedJoinRequest,
 };
 use prost::Message as _;
-use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls};
 use url::Url;
 
 use crate::args::Mode;
-use crate::bot::Target;
-use crate::media::{BotKey, Command, MediaHandle, Newcomer};
+use crate::bot::{Newcomer, Target};
+use crate::media::{BotKey, Command, MediaHandle, TurnServer, Way};
 
 /// Sections to hear on that a bot offers from the start, as LiveKit's SDKs do.
 const PREFILLED: u32 = 3;
@@ -36,12 +36,28 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// A bot that is to join.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Its number in the run.
+    pub bot: u32,
     pub url: Url,
     pub token: String,
     pub mode: Mode,
+    /// Address to speak to the server from, if it matters: servers count the connections of each.
+    pub from: Option<IpAddr>,
+    pub route: Route,
     /// Number in the run and place in the room of one with a microphone.
     pub publishes: Option<(u32, u32)>,
+    pub red: bool,
     pub listeners: u64,
+    pub is_visitor: bool,
+    pub is_sampled: bool,
+}
+
+/// How a bot's media is to reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    Udp,
+    Tcp,
+    Turn,
 }
 
 /// A bot in a room.
@@ -61,14 +77,21 @@ pub struct Session {
 impl Session {
     /// Joins, and begins to negotiate.
     pub async fn join(plan: &Plan, media: MediaHandle, began: Instant) -> anyhow::Result<Self> {
-        let (mut socket, _) = connect_async(address(plan)?).await.context("the WebSocket is not opened")?;
+        let mut socket = connect(plan).await.context("the WebSocket is not opened")?;
         let response =
             next(&mut socket).await?.context("the server closed the socket before it said anything")?;
-        let Some(Response::Join(JoinResponse { .. })) = response.message else {
+        let Some(Response::Join(join)) = response.message else {
             bail!("the server did not begin with a join response: {response:?}");
         };
-        let who = Newcomer { began, has_two_connections: plan.mode == Mode::V0, listeners: plan.listeners };
-        let bot = media.ask(|reply| Command::Enter { who, reply }).await??;
+        let who = Newcomer {
+            began,
+            has_two_connections: plan.mode == Mode::V0,
+            listeners: plan.listeners,
+            is_visitor: plan.is_visitor,
+            is_sampled: plan.is_sampled,
+        };
+        let way = way(plan.route, &join)?;
+        let bot = media.ask(|reply| Command::Enter { who, way, reply }).await??;
         let mut session =
             Self { socket, media, bot, mode: plan.mode, is_offering: false, must_offer: false, offers: 0 };
         if plan.mode == Mode::V1 {
@@ -80,7 +103,7 @@ impl Session {
                 name: CID.into(),
                 r#type: TrackType::Audio.into(),
                 source: TrackSource::Microphone.into(),
-                disable_red: true,
+                disable_red: !plan.red,
                 ..AddTrackRequest::default()
             };
             session.send(Request::AddTrack(track)).await?;
@@ -92,13 +115,16 @@ impl Session {
         Ok(session)
     }
 
-    /// Lives in the room until `leaving` is true.
-    pub async fn stay(mut self, mut leaving: watch::Receiver<bool>) -> anyhow::Result<()> {
+    /// Lives in the room until `leaving` is over.
+    pub async fn stay(mut self, leaving: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut leaving = std::pin::pin!(leaving);
         let mut pings = tokio::time::interval(PING_INTERVAL);
         let outcome = loop {
             tokio::select! {
-                () = told(&mut leaving) => break Ok(()),
-                _ = pings.tick() => self.ping().await?,
+                () = &mut leaving => break Ok(()),
+                _ = pings.tick() => if let Err(error) = self.ping().await {
+                    break Err(error);
+                },
                 message = next(&mut self.socket) => match message {
                     Ok(Some(SignalResponse { message: Some(message) })) => {
                         if let Err(error) = self.handle(message).await {
@@ -184,9 +210,41 @@ impl Session {
     }
 }
 
-async fn told(leaving: &mut watch::Receiver<bool>) {
-    // Whoever says so is gone: it is over as well.
-    let _ = leaving.wait_for(|leaving| *leaving).await;
+async fn connect(plan: &Plan) -> anyhow::Result<Socket> {
+    let host = plan.url.host_str().context("the URL names no host")?.trim_matches(['[', ']']);
+    let port = plan.url.port_or_known_default().context("the URL names no port")?;
+    let mut failure = anyhow::anyhow!("{host} has no address");
+    for to in lookup_host((host, port)).await? {
+        match open(to, plan.from).await {
+            Ok(stream) => return Ok(client_async_tls(address(plan)?, stream).await?.0),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn open(to: SocketAddr, from: Option<IpAddr>) -> anyhow::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(from) = from.filter(|from| to.ip().is_loopback() && from.is_ipv4() == to.is_ipv4()) {
+        socket.bind((from, 0).into())?;
+    }
+    let stream = socket.connect(to).await.with_context(|| format!("nobody accepts connections at {to}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn way(route: Route, join: &JoinResponse) -> anyhow::Result<Way> {
+    match route {
+        Route::Udp => Ok(Way::Udp),
+        Route::Tcp => Ok(Way::Tcp),
+        Route::Turn => {
+            let named = join.ice_servers.iter().flat_map(|server| {
+                server.urls.iter().map(|url| TurnServer::read(url, &server.username, &server.credential))
+            });
+            let server = named.flatten().next();
+            server.map(Way::Turn).context("the server names no TURN server by UDP: is one switched on?")
+        }
+    }
 }
 
 /// The next message; `None` when the socket is closed.

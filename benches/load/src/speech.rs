@@ -40,6 +40,12 @@ pub fn quiet(at: u32) -> Frame {
     Frame { level: 127, len: if at.is_multiple_of(COMFORT_EVERY) { 3 } else { 0 } }
 }
 
+/// Bytes of a frame of somebody who talks, on average.
+pub fn mean_len() -> usize {
+    let sent = || FRAMES.iter().map(|frame| usize::from(frame.len)).filter(|len| *len > 0);
+    sent().sum::<usize>() / sent().count().max(1)
+}
+
 /// Frames of the recording.
 pub fn len() -> u32 {
     FRAMES.len() as u32

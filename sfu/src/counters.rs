@@ -59,7 +59,7 @@ counters! {
         forwarded,
         /// Copies not made because the packet is older than what its subscriber has been sent since a pause.
         late,
-        /// Copies not made because the payload is damaged or the subscriber has no path at the moment.
+        /// Copies not made because the subscriber has no path at the moment.
         unsendable,
         /// Packets that the loudest speakers' rule kept from everybody, and those that came too late to go with their talk spurt.
         withheld,
@@ -71,7 +71,7 @@ counters! {
         unvalidated,
         /// SRTP and SRTCP packets that failed authentication or came again.
         unauthentic,
-        /// Authentic RTP packets of no published track, or with an unexpected payload type.
+        /// Authentic RTP packets of no published track, with an unexpected payload type, or with damaged RED.
         unknown,
         /// Messages taken from data channels.
         data_received,

@@ -7,14 +7,14 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crate::forward::ring::{Coding, Packet};
+use crate::forward::ring::Packet;
 use crate::net::TrackSpec;
 use crate::room::publication::{Elsewhere, Owner};
 use crate::room::voice::Voice;
 use crate::room::{Publication, Span, Wish};
 use crate::rtp::{ExtSeq, RtpTime};
 use crate::sfu::Sfu;
-use crate::{ParticipantKey, RoomKey, Ssrc, TrackKey};
+use crate::{ParticipantKey, PayloadType, RoomKey, Ssrc, TrackKey};
 
 /// Sound that a busy worker comes to later than this is dropped: it is worth nothing by then, and what waits stays bounded.
 const MAX_AGE: Duration = Duration::from_millis(200);
@@ -59,10 +59,11 @@ struct Passed {
     seq: ExtSeq,
     timestamp: RtpTime,
     marker: bool,
-    coding: Coding,
+    opus: PayloadType,
     /// As its publisher's worker has measured it.
     voice: Voice,
     payload: Range<usize>,
+    primary: usize,
 }
 
 impl Mirrored {
@@ -87,8 +88,8 @@ impl Mirrored {
         let start = self.arena.len();
         self.arena.extend_from_slice(packet.payload);
         let payload = start..self.arena.len();
-        let Packet { seq, timestamp, marker, coding, .. } = *packet;
-        let passed = Passed { arrival, track, ssrc, seq, timestamp, marker, coding, voice, payload };
+        let Packet { seq, timestamp, marker, opus, primary, .. } = *packet;
+        let passed = Passed { arrival, track, ssrc, seq, timestamp, marker, opus, voice, payload, primary };
         self.notes.push(Note::Packet(passed));
     }
 }
@@ -272,7 +273,7 @@ impl Sfu {
     }
 
     fn handle_passed(&mut self, passed: &Passed, payload: &[u8], now: Instant) {
-        let Passed { arrival, track, ssrc, seq, timestamp, marker, coding, voice, .. } = *passed;
+        let Passed { arrival, track, ssrc, seq, timestamp, marker, opus, primary, voice, .. } = *passed;
         let Some(mirror) = self.mirror_mut(track) else { return };
         mirror.arrive(seq, ssrc, timestamp, arrival);
         mirror.voice = voice;
@@ -281,7 +282,7 @@ impl Sfu {
             self.counters.outdated += 1;
             return;
         }
-        let mut packet = Packet { seq, timestamp, marker, coding, payload };
+        let mut packet = Packet { seq, timestamp, marker, opus, payload, primary };
         let index = self.publication_by_track[&track];
         if self.select(index, &mut packet, arrival) {
             self.deliver(index, &packet);
@@ -336,9 +337,9 @@ mod tests {
     }
 
     fn packet(seq: u64) -> Packet<'static> {
-        let coding = Coding::Red { primary: PayloadType(111) };
+        let opus = PayloadType(111);
         let timestamp = RtpTime(seq as u32 * 960);
-        Packet { seq: ExtSeq(seq), timestamp, marker: false, coding, payload: b"\x6Fsound" }
+        Packet { seq: ExtSeq(seq), timestamp, marker: false, opus, payload: b"\x6Fsound", primary: 1 }
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Sfu {
         for track in self.participants[participant].wants.clone() {
             let Some(&publication) = self.publication_by_track.get(&track) else { continue };
             if let Some(subscription) = self.publications[publication].subscription_of(participant) {
-                let is_red = subscription.live().is_some_and(|format| format.red.is_some());
+                let is_red = subscription.is_redundant();
                 samples.extend(subscription.downstream.sample(is_red));
             }
         }

@@ -72,9 +72,7 @@ impl Sfu {
                 continue;
             };
             if let Some(subscription) = self.subscription_mut(track, connection.participant) {
-                subscription.introduced();
-                let sent = subscription.sent.packets;
-                subscription.downstream.note(&report, sent, report.round_trip(wall));
+                subscription.note(&report, report.round_trip(wall));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! One RTP packet in, one copy per subscriber out. The hot path: no lock, no allocation, no clock.
 
 pub(crate) mod numbering;
+pub(crate) mod redundancy;
 pub(crate) mod rewrite;
 pub(crate) mod ring;
 mod select;
@@ -14,11 +15,13 @@ use crate::connection::{Connection, Egress};
 use crate::outbox::Departures;
 use crate::room::publication::{Owner, Publication, Source};
 use crate::room::subscription::{Format, Subscription};
+use crate::rtp::red::{self, Red};
 use crate::rtp::srtp::Opened;
-use crate::rtp::{AudioLevel, ExtSeq, FIXED_LEN, RtpHeader, RtpTime, RtpView, SeqNo, red::Red};
+use crate::rtp::{AudioLevel, ExtSeq, FIXED_LEN, RtpHeader, RtpTime, RtpView, SeqNo};
+use crate::sdp::ReceiveSection;
 use crate::sfu::Sfu;
-use crate::{Counters, PayloadType, Ssrc};
-use ring::{Coding, Packet};
+use crate::{Counters, Ssrc};
+use ring::Packet;
 
 /// Playing time of one packet, for the level meter: what every LiveKit client sends.
 const PTIME: Duration = Duration::from_millis(20);
@@ -72,13 +75,10 @@ impl Sfu {
             self.counters.unknown += 1;
             return;
         };
-        let coding = match view.header.payload_type {
-            other if Some(other) == section.red => Coding::Red { primary: section.opus },
-            other if other == section.opus => Coding::Opus,
-            _ => {
-                self.counters.unknown += 1;
-                return;
-            }
+        let opus = section.opus;
+        let Some(primary) = section.primary(view) else {
+            self.counters.unknown += 1;
+            return;
         };
         self.counters.received += 1;
         let level = section.audio_level_ext.and_then(|id| view.extensions.get(id));
@@ -95,7 +95,7 @@ impl Sfu {
             return;
         }
         let room = owner.room;
-        let mut packet = Packet { seq, timestamp, marker, coding, payload: view.payload };
+        let mut packet = Packet { seq, timestamp, marker, opus, payload: view.payload, primary };
         publication.listen(&packet, level, self.config.loudest, now);
         if self.select(index, &mut packet, now) {
             self.pass_on(room, index, ssrc, &packet, now);
@@ -109,7 +109,6 @@ impl Sfu {
     /// Gives a packet to everybody here who hears the publication.
     pub(crate) fn deliver(&mut self, publication: usize, packet: &Packet<'_>) {
         let publication = &mut self.publications[publication];
-        publication.ring.insert(packet);
         fan_out(publication, packet, &mut self.connections, &mut self.departures, &mut self.counters);
     }
 
@@ -130,13 +129,14 @@ impl Sfu {
         let Some(format) = subscription.live().filter(|format| format.nack) else { return };
         for seq in missing {
             let Some((incoming, outgoing)) = subscription.rewriter.named(seq) else { continue };
+            let Some(redundant) = subscription.redundancy.of(outgoing) else { continue };
             let Some(packet) = ring.get(incoming) else { continue };
+            subscription.redundancy.note_asked();
             if !subscription.may_repair(now) {
                 return;
             }
-            if send(subscription, format, outgoing, &packet, &connection.egress, &mut self.departures)
-                .is_some()
-            {
+            let shape = Shape { format, redundant, seq: outgoing };
+            if send(subscription, shape, &packet, &connection.egress, &mut self.departures).is_some() {
                 self.counters.repaired += 1;
             }
         }
@@ -156,7 +156,7 @@ impl Publication {
     }
 }
 
-/// Writes one copy of a packet for everyone who is to hear it.
+/// Remembers a packet, and writes one copy of it for everyone who is to hear it.
 fn fan_out(
     publication: &mut Publication,
     packet: &Packet<'_>,
@@ -164,15 +164,23 @@ fn fan_out(
     departures: &mut Departures,
     counters: &mut Counters,
 ) {
-    for subscription in &mut publication.subscriptions {
+    let Publication { ring, subscriptions, wants_redundancy, .. } = publication;
+    let packet = ring.insert(packet, *wants_redundancy);
+    // Found out on the way and good for the next packet: nothing has to be kept as people come and go.
+    *wants_redundancy = false;
+    for subscription in subscriptions {
         let Some(format) = subscription.live() else { continue };
         counters.due += 1;
-        let Some(seq) = subscription.rewriter.outgoing(packet.seq) else {
+        let number = subscription.rewriter.outgoing(packet.seq);
+        let Some((seq, redundant)) = number.and_then(|seq| Some((seq, subscription.redundancy.of(seq)?)))
+        else {
             counters.late += 1;
             continue;
         };
+        *wants_redundancy |= subscription.redundancy.is_on() && format.red.is_some();
         let egress = &connections[subscription.connection].egress;
-        if let Some(octets) = send(subscription, format, seq, packet, egress, departures) {
+        let shape = Shape { format, redundant, seq };
+        if let Some(octets) = send(subscription, shape, &packet, egress, departures) {
             subscription.sent.packets = subscription.sent.packets.wrapping_add(1);
             subscription.sent.octets = subscription.sent.octets.wrapping_add(octets);
             counters.forwarded += 1;
@@ -182,19 +190,31 @@ fn fan_out(
     }
 }
 
-/// Writes, seals and queues one packet; returns its payload's length. The bytes depend on nothing but the packet, its
-/// number and the format, so a repeat of a number is a repeat of its bytes.
+/// How a packet goes out to one subscriber.
+#[derive(Clone, Copy)]
+struct Shape {
+    format: Format,
+    /// In RED, where the packet has it and the format too.
+    redundant: bool,
+    seq: ExtSeq,
+}
+
+/// Writes, seals and queues one packet; returns its payload's length. The bytes depend on nothing but the packet and the
+/// shape, which follows from the number, so a repeat of a number is a repeat of its bytes.
 #[inline]
 fn send(
     subscription: &Subscription,
-    format: Format,
-    seq: ExtSeq,
+    shape: Shape,
     packet: &Packet<'_>,
     egress: &Egress,
     departures: &mut Departures,
 ) -> Option<u32> {
+    let Shape { format, redundant, seq } = shape;
     let (outbound, path) = (egress.outbound.as_ref()?, egress.path?);
-    let (payload_type, payload) = format.fit(packet)?;
+    let (payload_type, payload) = match format.red {
+        Some(red) if redundant && packet.primary > 0 => (red, packet.payload),
+        _ => (format.opus, &packet.payload[packet.primary..]),
+    };
     let header = RtpHeader {
         payload_type,
         marker: packet.marker,
@@ -208,19 +228,24 @@ fn send(
     let buffer = departures.begin(len + outbound.rtp_overhead());
     header.write(buffer, extension)?;
     buffer[header_len..len].copy_from_slice(payload);
+    if payload_type != format.opus && packet.opus != format.opus {
+        red::rename_blocks(&mut buffer[header_len..len], format.opus);
+    }
     let sealed = outbound.seal_rtp(buffer, len, seq).ok()?;
     departures.commit(path, sealed);
     Some(payload.len() as u32)
 }
 
-impl Format {
-    /// What a subscriber with this format is sent of a packet: RED as it is where it is understood and names its blocks
-    /// as the subscriber does, else its primary block (RFC 2198 §4).
-    fn fit<'a>(&self, packet: &Packet<'a>) -> Option<(PayloadType, &'a [u8])> {
-        match (packet.coding, self.red) {
-            (Coding::Opus, _) => Some((self.opus, packet.payload)),
-            (Coding::Red { primary }, Some(red)) if primary == self.opus => Some((red, packet.payload)),
-            (Coding::Red { .. }, _) => Some((self.opus, Red::parse(packet.payload).ok()?.primary.payload)),
+impl ReceiveSection {
+    /// Where in a packet's payload Opus begins: above 0 in RED. `None` when the payload is neither.
+    fn primary(&self, view: &RtpView<'_>) -> Option<usize> {
+        match view.header.payload_type {
+            other if Some(other) == self.red => {
+                let primary = Red::parse(view.payload).ok()?.primary;
+                Some(view.payload.len() - primary.payload.len())
+            }
+            other if other == self.opus => Some(0),
+            _ => None,
         }
     }
 }

@@ -45,6 +45,11 @@ impl Numbering {
         Some((incoming, outgoing))
     }
 
+    /// The lowest number that has not been given.
+    pub(crate) fn next(&self) -> ExtSeq {
+        self.next
+    }
+
     /// The next packet continues without a gap, whatever its own number.
     pub(crate) fn detach(&mut self) {
         self.anchor = None;

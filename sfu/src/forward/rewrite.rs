@@ -33,6 +33,11 @@ impl Rewriter {
         self.numbering.named(outgoing)
     }
 
+    /// See [`Numbering::next`].
+    pub(crate) fn next_seq(&self) -> ExtSeq {
+        self.numbering.next()
+    }
+
     pub(crate) fn timestamp(&self, incoming: RtpTime) -> RtpTime {
         incoming.wrapping_add(self.timestamp_offset)
     }

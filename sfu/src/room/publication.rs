@@ -32,6 +32,8 @@ pub(crate) struct Publication {
     pub(crate) numbering: Numbering,
     /// By the numbers of `numbering`.
     pub(crate) ring: Ring,
+    /// Somebody who heard the latest packet is to get the next one in RED.
+    pub(crate) wants_redundancy: bool,
     pub(crate) meter: LevelMeter,
     pub(crate) voice: Voice,
     pub(crate) subscriptions: Vec<Subscription>,
@@ -86,6 +88,7 @@ impl Publication {
             source: None,
             numbering: Numbering::starting_at(ExtSeq(0)),
             ring: Ring::default(),
+            wants_redundancy: false,
             meter: LevelMeter::default(),
             voice: Voice::default(),
             subscriptions: Vec::new(),

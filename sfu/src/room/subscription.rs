@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::forward::redundancy::Redundancy;
 use crate::forward::rewrite::Rewriter;
 use crate::quality::Downstream;
 use crate::rtp::Extension;
+use crate::rtp::rtcp::ReportBlock;
 use crate::sdp::SendSection;
 use crate::{PayloadType, Ssrc};
 
@@ -29,6 +31,7 @@ pub(crate) struct Subscription {
     permitted: bool,
     pub(crate) outlet: Outlet,
     pub(crate) rewriter: Rewriter,
+    pub(crate) redundancy: Redundancy,
     pub(crate) sent: Sent,
     pub(crate) downstream: Downstream,
     repairs: Repairs,
@@ -113,6 +116,7 @@ impl Subscription {
             permitted,
             outlet: Outlet::Unbound,
             rewriter: Rewriter::new(rng.random(), rng.random()),
+            redundancy: Redundancy::default(),
             sent: Sent::default(),
             downstream: Downstream::default(),
             repairs: Repairs { since: now, granted: 0 },
@@ -141,7 +145,7 @@ impl Subscription {
     }
 
     /// The subscriber has told what it receives of the stream, so it knows where the stream belongs.
-    pub(crate) fn introduced(&mut self) {
+    fn introduced(&mut self) {
         if self.introduction.take().is_some() {
             // From here on a number stands for other bytes.
             self.rewriter.detach();
@@ -178,6 +182,18 @@ impl Subscription {
             Outlet::Live(format) if self.permitted && !self.paused => Some(format),
             Outlet::Live(_) | Outlet::Bound(_) | Outlet::Unbound => None,
         }
+    }
+
+    /// Takes what the subscriber has reported of the stream.
+    pub(crate) fn note(&mut self, report: &ReportBlock, round_trip: Option<Duration>) {
+        self.introduced();
+        self.redundancy.note(report, self.rewriter.next_seq());
+        self.downstream.note(report, self.sent.packets, round_trip);
+    }
+
+    /// Whether it is sent RED, as far as the publication has any.
+    pub(crate) fn is_redundant(&self) -> bool {
+        self.redundancy.is_on() && self.live().is_some_and(|format| format.red.is_some())
     }
 
     /// Counts a repeat against this second's share.

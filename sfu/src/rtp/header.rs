@@ -45,7 +45,7 @@ impl RtpTime {
 
 /// A sequence number together with the number of times it has wrapped: SRTP's packet index, of which 48 bits are
 /// used (RFC 3711 §3.3.1). Never wraps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExtSeq(pub u64);
 
 impl ExtSeq {

@@ -3,7 +3,10 @@
 use super::header::{ExtSeq, RtpTime};
 use crate::PayloadType;
 
-const REDUNDANT_HEADER_LEN: usize = 4;
+/// Bytes of the header of a copied frame.
+pub const COPY_HEADER_LEN: usize = 4;
+/// The longest frame that can be copied: ten bits say how long it is.
+pub const MAX_COPY_LEN: usize = 1_023;
 const MORE_BLOCKS: u8 = 0x80;
 
 /// Why a payload is not RED.
@@ -40,6 +43,47 @@ pub struct Recovered<'a> {
     pub block: Block<'a>,
 }
 
+/// A frame to be copied: how many ticks before the packet's own it was, up to 14 bits, and its length in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    pub earlier_by: u32,
+    pub len: usize,
+}
+
+/// Writes the headers of a payload with these copies, oldest first, all of one payload type; returns their length. The
+/// copied frames come next, and the packet's own frame last.
+///
+/// # Panics
+/// When `out` is too short, or a length or a distance needs more bits than it has.
+pub fn write_headers(
+    out: &mut [u8],
+    payload_type: PayloadType,
+    copies: impl Iterator<Item = Copied>,
+) -> usize {
+    let mut at = 0;
+    for Copied { earlier_by, len } in copies {
+        assert!(earlier_by < 1 << 14 && len <= MAX_COPY_LEN, "a copy is recent and short");
+        let word = 1 << 31 | u32::from(payload_type.0) << 24 | earlier_by << 10 | len as u32;
+        out[at..at + COPY_HEADER_LEN].copy_from_slice(&word.to_be_bytes());
+        at += COPY_HEADER_LEN;
+    }
+    out[at] = payload_type.0;
+    at + 1
+}
+
+/// Gives all blocks of a payload that [`Red::parse`] accepts another payload type.
+pub fn rename_blocks(payload: &mut [u8], payload_type: PayloadType) {
+    let mut at = 0;
+    while let Some(first) = payload.get_mut(at) {
+        let more = *first & MORE_BLOCKS;
+        *first = more | payload_type.0;
+        if more == 0 {
+            return;
+        }
+        at += COPY_HEADER_LEN;
+    }
+}
+
 impl<'a> Red<'a> {
     pub fn parse(payload: &'a [u8]) -> Result<Self, RedError> {
         let (mut headers_len, mut blocks_len) = (0, 0);
@@ -49,7 +93,7 @@ impl<'a> Red<'a> {
                 [first, ..] if first & MORE_BLOCKS == 0 => break PayloadType(first),
                 [_, _, high, low, ..] => {
                     blocks_len += usize::from(high & 0x03) << 8 | usize::from(low);
-                    headers_len += REDUNDANT_HEADER_LEN;
+                    headers_len += COPY_HEADER_LEN;
                 }
                 _ => return Err(RedError::Headers),
             }
@@ -62,7 +106,7 @@ impl<'a> Red<'a> {
     /// The earlier frames, oldest first, given index and timestamp of the packet that brought them. RFC 2198 does not
     /// say which packets they were first sent in; senders copy the packets right before, and empty blocks are gaps.
     pub fn recover(self, index: ExtSeq, timestamp: RtpTime) -> impl Iterator<Item = Recovered<'a>> {
-        let (headers, _) = self.headers.as_chunks::<REDUNDANT_HEADER_LEN>();
+        let (headers, _) = self.headers.as_chunks::<COPY_HEADER_LEN>();
         let mut blocks = self.blocks;
         headers.iter().enumerate().filter_map(move |(at, &[payload_type, o0, o1, low])| {
             let len = usize::from(o1 & 0x03) << 8 | usize::from(low);
@@ -122,6 +166,21 @@ mod tests {
         let red = Red::parse(&payload).unwrap();
         let frame = red.recover(ExtSeq(1), RtpTime(0x4000)).next().unwrap();
         assert_eq!((frame.timestamp, frame.block.payload.len()), (RtpTime(1), 1023));
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_can_be_renamed() {
+        let mut payload = [0; 40];
+        let copies = [Copied { earlier_by: 1920, len: 5 }, Copied { earlier_by: 960, len: 3 }];
+        let len = write_headers(&mut payload, OPUS, copies.into_iter());
+        payload[len..len + 11].copy_from_slice(b"olderoldnew");
+        let payload = &mut payload[..len + 11];
+        assert_eq!(payload, red(&[(1920, b"older"), (960, b"old")], b"new"));
+        rename_blocks(payload, PayloadType(96));
+        let red = Red::parse(payload).unwrap();
+        assert_eq!(red.primary, Block { payload_type: PayloadType(96), payload: b"new" });
+        let types = red.recover(ExtSeq(9), RtpTime(9999)).map(|frame| frame.block.payload_type);
+        assert_eq!(types.collect::<Vec<_>>(), [PayloadType(96); 2]);
     }
 
     #[test]

@@ -67,8 +67,8 @@ pub(super) struct Heard {
     pub(super) utterance: Utterance,
     pub(super) header: RtpHeader,
     pub(super) index: ExtSeq,
-    /// It came with the one before it.
-    pub(super) is_redundant: bool,
+    /// The utterances that came with it, oldest first.
+    pub(super) copies: Vec<Utterance>,
     /// It named the section that it belongs to.
     pub(super) is_introduced: bool,
 }
@@ -227,7 +227,7 @@ impl Connection {
             RED if self.red => decode_red(view.payload),
             _ => None,
         };
-        let (Some(stream), Some(blocks)) = (self.streams.get_mut(&view.header.ssrc), blocks) else {
+        let (Some(stream), Some(mut blocks)) = (self.streams.get_mut(&view.header.ssrc), blocks) else {
             self.unexpected += 1;
             return;
         };
@@ -239,13 +239,13 @@ impl Connection {
         if self.repairs && !stream.missing.is_empty() {
             self.repair_at.get_or_insert(now);
         }
-        let &utterance = blocks.last().expect("RED has a primary block");
+        let utterance = blocks.pop().expect("RED has a primary block");
         self.heard.push(Heard {
             track: stream.track.clone(),
             utterance,
             header: view.header,
             index: opened.index,
-            is_redundant: blocks.len() > 1,
+            copies: blocks,
             is_introduced: mid.is_some(),
         });
     }

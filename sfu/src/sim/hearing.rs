@@ -95,10 +95,33 @@ pub struct Hearing {
     pub marked: u64,
     /// Packets that follow the one before by number and not in time, and are not marked.
     pub unmarked: u64,
-    numbers: Vec<u64>,
+    numbers: Numbers,
+    /// What came by itself or as a copy.
+    known: Numbers,
     extent: Option<Extent>,
     /// Number and timestamp of the packet with the highest number.
     latest: Option<(ExtSeq, RtpTime)>,
+}
+
+/// Numbers of utterances, a bit each.
+#[derive(Clone, Debug, Default)]
+struct Numbers {
+    words: Vec<u64>,
+    count: u64,
+}
+
+impl Numbers {
+    /// False if the number is there already.
+    fn insert(&mut self, number: u32) -> bool {
+        let (word, bit) = (number as usize / 64, number % 64);
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        let is_new = self.words[word] >> bit & 1 == 0;
+        self.words[word] |= 1 << bit;
+        self.count += u64::from(is_new);
+        is_new
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -123,29 +146,35 @@ impl Hearing {
         }
     }
 
-    pub(super) fn note(&mut self, utterance: Utterance, heard: RtpTime, is_redundant: bool) {
-        self.redundant += u64::from(is_redundant);
+    /// Takes an utterance that came, with what came with it of those before, oldest first.
+    pub(super) fn note(&mut self, utterance: Utterance, heard: RtpTime, copies: &[Utterance]) {
+        self.redundant += u64::from(!copies.is_empty());
         let Utterance { number, spoken, .. } = utterance;
         let clock_offset = heard.0.wrapping_sub(spoken.0);
         let extent = self.extent.get_or_insert(Extent { first: number, last: number, clock_offset });
         extent.first = extent.first.min(number);
         extent.last = extent.last.max(number);
         self.out_of_time += u64::from(extent.clock_offset != clock_offset);
-        let (word, bit) = (number as usize / 64, number % 64);
-        if self.numbers.len() <= word {
-            self.numbers.resize(word + 1, 0);
-        }
-        if self.numbers[word] >> bit & 1 == 1 {
-            self.repeated += 1;
-        } else {
-            self.numbers[word] |= 1 << bit;
+        if self.numbers.insert(number) {
             self.packets += 1;
+        } else {
+            self.repeated += 1;
+        }
+        self.known.insert(number);
+        let first = extent.first;
+        for copy in copies.iter().filter(|copy| copy.track == utterance.track && copy.number >= first) {
+            self.known.insert(copy.number);
         }
     }
 
     /// Packets between the first and the last that did not arrive.
     pub fn missing(&self) -> u64 {
         self.extent.map_or(0, |Extent { first, last, .. }| u64::from(last - first) + 1 - self.packets)
+    }
+
+    /// Utterances between the first and the last that came neither by themselves nor as a copy: what a decoder has to make up.
+    pub fn made_up(&self) -> u64 {
+        self.extent.map_or(0, |Extent { first, last, .. }| u64::from(last - first) + 1 - self.known.count)
     }
 
     /// The number of the latest packet.
@@ -170,11 +199,16 @@ mod tests {
     #[test]
     fn an_account_tells_losses_from_repeats() {
         let mut hearing = Hearing::default();
-        for number in [3, 4, 6, 4] {
-            let utterance = Utterance { track: TrackKey(1), number, spoken: RtpTime(960 * number) };
+        for number in [3, 4, 7, 4] {
+            let [utterance, before] = [number, number - 1].map(|number| Utterance {
+                track: TrackKey(1),
+                number,
+                spoken: RtpTime(960 * number),
+            });
             assert_eq!(Utterance::decode(&utterance.encode()), Some(utterance));
-            hearing.note(utterance, RtpTime(960 * number + 77), false);
+            hearing.note(utterance, RtpTime(960 * number + 77), &[before]);
         }
-        assert_eq!((hearing.packets, hearing.repeated, hearing.missing(), hearing.out_of_time), (3, 1, 1, 0));
+        assert_eq!((hearing.packets, hearing.repeated, hearing.missing(), hearing.out_of_time), (3, 1, 2, 0));
+        assert_eq!((hearing.redundant, hearing.made_up()), (4, 1));
     }
 }

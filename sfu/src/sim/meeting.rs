@@ -10,6 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::peer::{Peer, track_label};
+use super::witness::Witness;
 use super::{Datagram, Hearing, Net, Node, World};
 use crate::net::{
     ConnectionMode, ConnectionQuality, DataKind, Event, FailReason, JoinSpec, MediaPath, PeerConnection,
@@ -67,6 +68,7 @@ struct Unit {
     sfu: Sfu,
     address: SocketAddr,
     events: VecDeque<Event>,
+    witness: Witness,
 }
 
 impl Meeting {
@@ -97,7 +99,8 @@ impl Meeting {
             };
             let rng = StdRng::seed_from_u64(1 + u64::from(worker));
             let sfu = Sfu::new(config, identity.clone(), rng, world.now(), SystemTime::UNIX_EPOCH);
-            world.add(Member::Sfu(Box::new(Unit { sfu, address, events: VecDeque::new() })));
+            let unit = Unit { sfu, address, events: VecDeque::new(), witness: Witness::default() };
+            world.add(Member::Sfu(Box::new(unit)));
         }
         Self {
             world,
@@ -601,6 +604,7 @@ impl Node for Unit {
     }
 
     fn poll(&mut self, now: Instant, out: &mut Vec<Datagram>) -> Instant {
+        let before = out.len();
         let outbox = self.sfu.outbox();
         out.extend(outbox.iter().map(|transmit| Datagram {
             from: self.address,
@@ -608,6 +612,7 @@ impl Node for Unit {
             bytes: transmit.payload.to_vec(),
         }));
         outbox.clear();
+        out[before..].iter().for_each(|datagram| self.witness.see(datagram));
         while let Some((_room, event)) = self.sfu.poll_event() {
             self.events.push_back(event);
         }

@@ -11,6 +11,7 @@ mod meeting;
 mod net;
 mod peer;
 mod turn;
+mod witness;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

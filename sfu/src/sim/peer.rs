@@ -281,14 +281,13 @@ impl Peer {
 
     fn take_heard(&mut self) {
         for connection in std::iter::once(&mut self.publisher).chain(&mut self.subscriber) {
-            for Heard { track, utterance, header, index, is_redundant, is_introduced } in
-                connection.heard.drain(..)
+            for Heard { track, utterance, header, index, copies, is_introduced } in connection.heard.drain(..)
             {
                 if track == track_label(utterance.track) {
                     let hearing = self.heard.entry(utterance.track).or_default();
                     hearing.introduced += u64::from(is_introduced);
                     hearing.note_spurt(utterance, index, header.marker);
-                    hearing.note(utterance, header.timestamp, is_redundant);
+                    hearing.note(utterance, header.timestamp, &copies);
                 } else {
                     self.misdelivered += 1;
                 }

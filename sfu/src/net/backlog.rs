@@ -29,14 +29,30 @@ struct Frame {
 }
 
 impl Backlog {
-    /// Adds a frame made of `parts`; false if there is no room for it.
-    pub(super) fn push(&mut self, parts: [&[u8]; 2], now: Instant) -> bool {
+    /// Adds a frame made of `parts`, and lets the oldest go where there is no room for it; returns how many that were. A
+    /// frame of which a part is written is not among them.
+    pub(super) fn push(&mut self, parts: [&[u8]; 2], now: Instant) -> usize {
         let len = parts.iter().map(|part| part.len()).sum();
-        if self.bytes.len() - self.start + len > MAX_BYTES {
-            return false;
+        let mut dropped = 0;
+        while self.bytes.len() - self.start + len > MAX_BYTES && self.drop_oldest() {
+            dropped += 1;
         }
+        self.compact();
         parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.frames.push_back(Frame { queued: now, len });
+        dropped
+    }
+
+    /// Drops the oldest frame of which nothing is written; false if there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let first = usize::from(self.written > 0);
+        let Some(oldest) = self.frames.remove(first) else { return false };
+        if first > 0 {
+            // What is left of the frame before moves up to the one after.
+            let begun = self.start..self.start + self.frames[0].len;
+            self.bytes.copy_within(begun, self.start + oldest.len);
+        }
+        self.start += oldest.len;
         true
     }
 
@@ -46,8 +62,7 @@ impl Backlog {
         let mut dropped = 0;
         while let Some(first) = self.frames.front() {
             if self.written == 0 && now >= first.queued + MAX_AGE {
-                self.start += first.len;
-                self.frames.pop_front();
+                self.drop_oldest();
                 dropped += 1;
                 continue;
             }
@@ -123,7 +138,7 @@ mod tests {
         let mut backlog = Backlog::default();
         let mut sink = sink(0);
         for number in 0..50_u8 {
-            assert!(backlog.push([&[number], &vec![number; usize::from(number)]], now));
+            assert_eq!(backlog.push([&[number], &vec![number; usize::from(number)]], now), 0);
         }
         while !backlog.frames.is_empty() {
             sink.room = 7;
@@ -157,10 +172,29 @@ mod tests {
         let now = sim::beginning();
         let mut backlog = Backlog::default();
         let frame = vec![0; 1000];
-        let queued = (0..10_000).filter(|_| backlog.push([&frame, &[]], now)).count();
-        assert_eq!(queued, MAX_BYTES / 1000);
-        assert_eq!(backlog.write_to(&mut sink(0), now + MAX_AGE).unwrap(), queued);
-        assert!(backlog.push([&frame, &[]], now));
+        let dropped: usize = (0..10_000).map(|_| backlog.push([&frame, &[]], now)).sum();
+        let kept = MAX_BYTES / 1000;
+        assert_eq!(dropped, 10_000 - kept);
+        assert!(backlog.bytes.len() <= MAX_BYTES + COMPACT_FROM, "{} bytes are kept", backlog.bytes.len());
+        assert_eq!(backlog.write_to(&mut sink(0), now + MAX_AGE).unwrap(), kept);
+        assert_eq!(backlog.push([&frame, &[]], now), 0);
+    }
+
+    #[test]
+    fn where_there_is_no_room_the_oldest_go_but_never_the_rest_of_a_frame() {
+        let now = sim::beginning();
+        let mut backlog = Backlog::default();
+        let frame = |number: u8| vec![number; MAX_BYTES / 4];
+        let push = |backlog: &mut Backlog, number| backlog.push([&frame(number), &[]], now);
+        for number in 1..=4 {
+            assert_eq!(push(&mut backlog, number), 0);
+        }
+        let mut sink = sink(10);
+        backlog.write_to(&mut sink, now).unwrap();
+        assert_eq!(push(&mut backlog, 5), 1);
+        sink.room = MAX_BYTES;
+        backlog.write_to(&mut sink, now).unwrap();
+        assert_eq!(sink.taken, [1, 3, 4, 5].map(frame).concat());
     }
 
     #[test]

@@ -226,11 +226,13 @@ impl Streams {
 
     /// Queues a frame, which may come in two parts, for the stream between `ends`.
     pub(super) fn send(&mut self, ends: Ends, parts: [&[u8]; 2], now: Instant) {
-        let queued = self.by_ends.get(&ends).is_some_and(|&key| {
-            self.waiting.push(key);
-            self.streams[key].backlog.push(parts, now)
-        });
-        *(if queued { &mut self.counters.sent } else { &mut self.counters.dropped }) += 1;
+        let Some(&key) = self.by_ends.get(&ends) else {
+            self.counters.dropped += 1;
+            return;
+        };
+        self.waiting.push(key);
+        self.counters.dropped += self.streams[key].backlog.push(parts, now) as u64;
+        self.counters.sent += 1;
     }
 
     /// Closes a stream from which nothing good can come.

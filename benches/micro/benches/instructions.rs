@@ -4,9 +4,11 @@
 //! called `measured_*` runs, and notes the calls of `malloc` and its kin, those of C included. Valgrind's processor has
 //! AES-NI and AVX2 but not AVX-512, so AES-GCM takes fewer instructions in reality.
 #![expect(clippy::print_stdout, reason = "its output is the result")]
+#![expect(clippy::disallowed_methods, reason = "real sockets are driven by the real clock")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use banter_bench_micro::{Hall, opus_packet};
@@ -29,7 +31,7 @@ struct Case {
     run: fn(rounds: usize) -> Result<()>,
 }
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 13] = [
     Case::step("demux", demux),
     Case::step("seal aead-aes-256-gcm", |rounds| seal(SrtpProfile::AeadAes256Gcm, rounds)),
     Case::step("seal aead-aes-128-gcm", |rounds| seal(SrtpProfile::AeadAes128Gcm, rounds)),
@@ -40,12 +42,18 @@ const CASES: [Case; 11] = [
     Case::forwarding("forward to 1", 1, |rounds| forward(1, rounds)),
     Case::forwarding("forward to 10", 10, |rounds| forward(10, rounds)),
     Case::forwarding("forward to 100", 100, |rounds| forward(100, rounds)),
-    Case { name: "send 10", packets: 10, budgeted: false, run: |rounds| send(10, rounds) },
+    Case::sending("send 10", 10, |rounds| send(10, 1, rounds)),
+    Case::sending("send 100", 100, |rounds| send(100, 1, rounds)),
+    Case::sending("send 4 to each of 100", 400, |rounds| send(100, 4, rounds)),
 ];
 
 impl Case {
     const fn step(name: &'static str, run: fn(usize) -> Result<()>) -> Self {
         Self { name, packets: 1, budgeted: false, run }
+    }
+
+    const fn sending(name: &'static str, packets: u64, run: fn(usize) -> Result<()>) -> Self {
+        Self { name, packets, budgeted: false, run }
     }
 
     const fn forwarding(name: &'static str, packets: u64, run: fn(usize) -> Result<()>) -> Self {
@@ -178,27 +186,28 @@ fn measured_forward(hall: &mut Hall, packet: &mut [u8]) -> usize {
 }
 
 /// The driver's part of user space: what leads up to `sendmmsg`.
-fn send(receivers: usize, rounds: usize) -> Result<()> {
+fn send(receivers: usize, at_once: usize, rounds: usize) -> Result<()> {
     let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let mut socket = MediaSocket::bind(localhost, 0..=0)?;
     let receivers: Vec<_> =
         (0..receivers).map(|_| UdpSocket::bind((localhost, 0))).collect::<Result<_, _>>()?;
     let addresses: Vec<SocketAddr> = receivers.iter().map(UdpSocket::local_addr).collect::<Result<_, _>>()?;
     let mut outbox = Outbox::default();
-    for address in addresses {
+    for address in std::iter::repeat_n(addresses, at_once).flatten() {
         outbox.push(address, Some(localhost), &[0x5A; 12 + PAYLOAD_LEN + 16]);
     }
-    socket.send(&outbox);
+    let now = Instant::now();
+    socket.send(&outbox, now);
     for _ in 0..rounds {
-        measured_send(&mut socket, &outbox);
+        measured_send(&mut socket, &outbox, now);
     }
     ensure!(socket.counters().failed + socket.counters().dropped == 0);
     Ok(())
 }
 
 #[inline(never)]
-fn measured_send(socket: &mut MediaSocket, outbox: &Outbox) {
-    socket.send(outbox);
+fn measured_send(socket: &mut MediaSocket, outbox: &Outbox, now: Instant) {
+    socket.send(outbox, now);
 }
 
 /// Both directions alike, so that one end can open what it sealed.

@@ -168,7 +168,9 @@ fn fan_out(
     let packet = ring.insert(packet, *wants_redundancy);
     // Found out on the way and good for the next packet: nothing has to be kept as people come and go.
     *wants_redundancy = false;
-    for subscription in subscriptions {
+    let first = first_served(packet.seq, subscriptions.len());
+    let (last, first) = subscriptions.split_at_mut(first);
+    for subscription in first.iter_mut().chain(last) {
         let Some(format) = subscription.live() else { continue };
         counters.due += 1;
         let number = subscription.rewriter.outgoing(packet.seq);
@@ -188,6 +190,13 @@ fn fan_out(
             counters.unsendable += 1;
         }
     }
+}
+
+/// Which of so many subscriptions is served first: another one with each packet, evenly in the long run and far from the
+/// one before, so that being last in a big room is nobody's lot for long.
+fn first_served(seq: ExtSeq, subscriptions: usize) -> usize {
+    const GOLDEN: u32 = 0x9E37_79B9; // 2^32 / φ: multiples of it spread evenly (Knuth, TAOCP 3 §6.4)
+    ((u64::from((seq.0 as u32).wrapping_mul(GOLDEN)) * subscriptions as u64) >> 32) as usize
 }
 
 /// How a packet goes out to one subscriber.

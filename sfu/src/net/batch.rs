@@ -6,15 +6,19 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
+use super::pending::Pending;
 use crate::Outbox;
 use crate::counters::counters;
 
+#[cfg(target_os = "linux")]
+mod grouping;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(not(target_os = "linux"), test))]
@@ -58,7 +62,9 @@ counters! {
         send_calls,
         /// Of those sent: cut by the kernel out of a larger message.
         segmented,
-        /// Not sent because the socket's or the device's queue was full.
+        /// Kept back because the socket's queue was full; in the end each is sent, dropped or failed.
+        delayed,
+        /// Not sent because the socket's queue was full for too long, or the device's was full.
         dropped,
         /// Not sent because the destination cannot be reached, or not from here.
         failed,
@@ -78,6 +84,10 @@ pub struct MediaSocket {
     socket: mio::net::UdpSocket,
     local: SocketAddr,
     io: Io,
+    /// What the socket did not take.
+    pending: Pending,
+    /// Readiness to write is asked for.
+    is_watched: bool,
     counters: SocketCounters,
 }
 
@@ -126,7 +136,8 @@ impl MediaSocket {
         let local = socket.local_addr()?;
         debug!(%local, "media port bound");
         let socket = mio::net::UdpSocket::from_std(socket);
-        Ok(Self { socket, local, io, counters: SocketCounters::default() })
+        let counters = SocketCounters::default();
+        Ok(Self { socket, local, io, pending: Pending::default(), is_watched: false, counters })
     }
 
     /// The address that was bound, which may be a wildcard, and the port that was found.
@@ -154,10 +165,43 @@ impl MediaSocket {
         self.io.receive(&self.socket, batch, &mut self.counters)
     }
 
-    /// Sends every datagram, those to one destination in their order. Never blocks: what the kernel does not take is
-    /// counted and lost, as it would be further on.
-    pub fn send(&mut self, outbox: &Outbox) {
-        self.io.send(&self.socket, outbox, &mut self.counters);
+    /// Sends every datagram, those to one destination in their order. Never blocks: what a full socket does not take waits,
+    /// and what comes after it too. See [`Self::watch`].
+    pub fn send(&mut self, outbox: &Outbox, now: Instant) {
+        let (kept, dropped) = if self.pending.is_empty() {
+            let unsent = self.io.send(&self.socket, outbox, &mut self.counters);
+            let kept = unsent.iter().filter_map(|&at| outbox.get(at));
+            (unsent.len(), kept.map(|datagram| self.pending.push(datagram, now)).sum::<u64>())
+        } else {
+            (outbox.len(), outbox.iter().map(|datagram| self.pending.push(datagram, now)).sum())
+        };
+        self.counters.delayed += kept as u64;
+        self.counters.dropped += dropped;
+    }
+
+    /// Sends what has waited, oldest first and without what is too old: the socket takes more.
+    pub fn resume(&mut self, now: Instant) {
+        self.counters.dropped += self.pending.expire(now);
+        while let Some(outbox) = self.pending.offer() {
+            let unsent = self.io.send(&self.socket, outbox, &mut self.counters);
+            let is_full = !unsent.is_empty();
+            self.pending.settle(unsent);
+            if is_full {
+                break;
+            }
+        }
+    }
+
+    /// Has the poll say when [`Self::resume`] is due, as long as something waits. To ask always would cost a wake-up for
+    /// each datagram that the device has sent.
+    pub fn watch(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let is_waiting = !self.pending.is_empty();
+        if is_waiting == std::mem::replace(&mut self.is_watched, is_waiting) {
+            return Ok(());
+        }
+        let writable = is_waiting.then_some(Interest::WRITABLE);
+        let interests = writable.map_or(Interest::READABLE, |writable| Interest::READABLE | writable);
+        self.socket.reregister(registry, token, interests)
     }
 }
 
@@ -467,7 +511,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(SocketAddr::new(LOCALHOST, 0), None, b"nowhere");
         outbox.push(from, None, b"welcome");
-        portable.send(&media.socket, &outbox, &mut counters);
+        assert_eq!(portable.send(&media.socket, &outbox, &mut counters), [0; 0]);
         assert_eq!(receive_from(&peer).1, b"welcome");
         assert_eq!((counters.sent, counters.failed), (1, 1));
         media.receive(&mut batch).unwrap();
@@ -498,8 +542,13 @@ mod tests {
             for (to, from, payload) in datagrams {
                 outbox.push(*to, *from, payload);
             }
-            self.send(&outbox);
+            self.send(&outbox, now());
         }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the tests use real sockets, and so the clock")]
+    fn now() -> Instant {
+        Instant::now()
     }
 
     fn peer_at(address: IpAddr) -> UdpSocket {

@@ -6,6 +6,7 @@ mod channel;
 mod gauges;
 mod handle;
 mod handover;
+mod pending;
 mod relay;
 mod room;
 mod start;

@@ -156,11 +156,11 @@ impl Relay {
     }
 
     /// Sends what has gathered: to clients by the socket of TURN, and to other workers.
-    pub(super) fn flush(&mut self) {
+    pub(super) fn flush(&mut self, now: Instant) {
         if let Some(socket) = &mut self.socket
             && !self.outbox.is_empty()
         {
-            socket.send(&self.outbox);
+            socket.send(&self.outbox, now);
             self.outbox.clear();
         }
         for (link, departures) in self.neighbours.links.iter().zip(&mut self.departures) {

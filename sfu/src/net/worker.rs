@@ -95,8 +95,16 @@ impl Worker {
             let obeyed = self.obey(now);
             for event in &events {
                 match event.token() {
-                    SOCKET => media_may_have_more = true,
-                    TURN_SOCKET => turn_may_have_more = true,
+                    SOCKET => {
+                        media_may_have_more |= event.is_readable();
+                        self.socket.resume(now);
+                    }
+                    TURN_SOCKET => {
+                        turn_may_have_more |= event.is_readable();
+                        if let Some(socket) = self.turn_socket() {
+                            socket.resume(now);
+                        }
+                    }
                     Token(number) if number >= FIRST_STREAM => self.streams.note(event),
                     _ => {}
                 }
@@ -116,6 +124,7 @@ impl Worker {
             self.sfu.handle_timeout(now);
             self.keep_streams(now);
             self.flush(now);
+            self.watch_sockets()?;
             let counters = MediaCounters {
                 core: self.sfu.counters(),
                 socket: self.socket.counters(),
@@ -123,6 +132,18 @@ impl Worker {
             };
             self.gauges.publish(counters, self.sfu.participants());
         }
+    }
+
+    fn turn_socket(&mut self) -> Option<&mut MediaSocket> {
+        self.relay.as_mut().and_then(|relay| relay.socket.as_mut())
+    }
+
+    /// Is woken when a full socket takes more.
+    fn watch_sockets(&mut self) -> io::Result<()> {
+        let registry = self.poll.registry();
+        self.socket.watch(registry, SOCKET)?;
+        let turn = self.relay.as_mut().and_then(|relay| relay.socket.as_mut());
+        turn.map_or(Ok(()), |socket| socket.watch(registry, TURN_SOCKET))
     }
 
     fn sleep(&self) -> Option<Duration> {
@@ -373,11 +394,11 @@ impl Worker {
                 relayed.clear();
                 *self.sfu.relayed() = relayed;
             }
-            relay.flush();
+            relay.flush(now);
         }
         let outbox = self.sfu.outbox();
         if !outbox.is_empty() {
-            self.socket.send(outbox);
+            self.socket.send(outbox, now);
             outbox.clear();
         }
         let frames = self.sfu.frames();

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
 
 use banter_sfu::Outbox;
 use banter_sfu::net::{MediaSocket, ReceiveBatch};
@@ -126,7 +127,10 @@ impl Ports {
 
 impl Port {
     fn flush(&mut self) {
-        self.socket.send(&self.outbox);
+        let now = Instant::now();
+        // Nobody is woken here when a full socket takes more.
+        self.socket.resume(now);
+        self.socket.send(&self.outbox, now);
         self.outbox.clear();
     }
 }

@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use super::grouping::Grouping;
 use super::steering;
 use super::{Arrival, BATCH, MAX_DATAGRAM, ReceiveBatch, SocketCounters};
 use crate::{Outbox, Transmit};
@@ -38,10 +39,7 @@ pub(super) struct Io {
     segmentation: bool,
     names: Box<[Name; BATCH]>,
     controls: Box<[Control; BATCH]>,
-    /// The outbox in sending order.
-    order: Vec<usize>,
-    /// Destination's hash and position, for making the order.
-    keys: Vec<u64>,
+    grouping: Grouping,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +63,7 @@ impl Io {
             segmentation: set_option(fd, libc::IPPROTO_UDP, UDP_SEGMENT, 0).is_ok(),
             names: Box::new([Name::EMPTY; BATCH]),
             controls: Box::new([Control::EMPTY; BATCH]),
-            order: Vec::new(),
-            keys: Vec::new(),
+            grouping: Grouping::default(),
         })
     }
 
@@ -135,8 +132,14 @@ impl Io {
         Ok(())
     }
 
-    pub fn send(&mut self, socket: &mio::net::UdpSocket, outbox: &Outbox, counters: &mut SocketCounters) {
-        self.plan(outbox);
+    /// Sends datagrams until the socket is full; returns the positions of those that it did not take.
+    pub fn send(
+        &mut self,
+        socket: &mio::net::UdpSocket,
+        outbox: &Outbox,
+        counters: &mut SocketCounters,
+    ) -> &[usize] {
+        self.grouping.group(outbox.iter().map(|transmit| transmit.to));
         let mut at = 0;
         // Datagrams before this position are sent one by one.
         let mut single_until = 0;
@@ -148,7 +151,7 @@ impl Io {
             let error = match result {
                 Ok(messages) => {
                     for &datagrams in &sent[..messages] {
-                        counters.record(outbox, &self.order[at..at + datagrams]);
+                        counters.record(outbox, &self.grouping.order()[at..at + datagrams]);
                         at += datagrams;
                     }
                     refusals = 0;
@@ -158,10 +161,7 @@ impl Io {
             };
             let first = sent[0];
             match error.raw_os_error() {
-                Some(libc::EAGAIN) => {
-                    counters.dropped += (outbox.len() - at) as u64;
-                    return;
-                }
+                Some(libc::EAGAIN) => break,
                 Some(libc::EINTR) => {}
                 // Says that an earlier datagram was refused; this one was not tried.
                 Some(libc::ECONNREFUSED) if refusals < MAX_REFUSALS => refusals += 1,
@@ -180,19 +180,7 @@ impl Io {
                 }
             }
         }
-    }
-
-    /// Brings datagrams to one destination together, in their order, where that lets them share a message.
-    fn plan(&mut self, outbox: &Outbox) {
-        self.order.clear();
-        if !self.segmentation || outbox.len() < 2 {
-            self.order.extend(0..outbox.len());
-            return;
-        }
-        self.keys.clear();
-        self.keys.extend(outbox.iter().enumerate().map(|(at, transmit)| hash(transmit.to) << 32 | at as u64));
-        self.keys.sort_unstable();
-        self.order.extend(self.keys.iter().map(|key| (key & u64::from(u32::MAX)) as usize));
+        &self.grouping.order()[at..]
     }
 
     /// Offers messages from a position of the order on to the kernel, as many as one call takes. Returns how many were
@@ -208,9 +196,10 @@ impl Io {
         let mut pieces = [EMPTY_PIECE; MAX_PIECES];
         let mut piece_counts = [0; BATCH];
         let (mut message_count, mut piece_count) = (0, 0);
-        while at < self.order.len() && message_count < BATCH && piece_count < MAX_PIECES {
+        let order = self.grouping.order();
+        while at < order.len() && message_count < BATCH && piece_count < MAX_PIECES {
             let limit = if self.segmentation && at >= single_until { MAX_SEGMENTS } else { 1 };
-            let run = Run::gather(outbox, &self.order[at..], limit, &mut pieces[piece_count..]);
+            let run = Run::gather(outbox, &order[at..], limit, &mut pieces[piece_count..]);
             let segment = (run.datagrams > 1).then_some(run.first.payload.len());
             self.names[message_count].encode(self.family, run.first.to);
             self.controls[message_count].encode(self.family, run.first.from, segment);
@@ -338,19 +327,6 @@ fn piece(payload: &[u8]) -> libc::iovec {
 fn empty_messages() -> [libc::mmsghdr; BATCH] {
     // SAFETY: a message header is integers and pointers, and all zero it is an empty one.
     unsafe { zeroed() }
-}
-
-/// Tells destinations apart well enough to sort by; equal ones are compared again.
-fn hash(address: SocketAddr) -> u64 {
-    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-    let ip = match address.ip() {
-        IpAddr::V4(v4) => u64::from(u32::from(v4)),
-        IpAddr::V6(v6) => {
-            let bits = u128::from(v6);
-            (bits >> 64) as u64 ^ bits as u64
-        }
-    };
-    (ip.wrapping_mul(MIX) ^ u64::from(address.port())).wrapping_mul(MIX) >> 32
 }
 
 fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {

@@ -26,11 +26,13 @@ impl Steering {
 pub(super) struct Io {
     /// The socket speaks IPv6, in which IPv4 is mapped.
     ipv6: bool,
+    /// Positions of what the socket did not take.
+    unsent: Vec<usize>,
 }
 
 impl Io {
     pub fn new(_socket: &socket2::Socket, ipv6: bool) -> io::Result<Self> {
-        Ok(Self { ipv6 })
+        Ok(Self { ipv6, unsent: Vec::new() })
     }
 
     pub fn receive(
@@ -59,7 +61,14 @@ impl Io {
         Ok(())
     }
 
-    pub fn send(&mut self, socket: &mio::net::UdpSocket, outbox: &Outbox, counters: &mut SocketCounters) {
+    /// Sends datagrams until the socket is full; returns the positions of those that it did not take.
+    pub fn send(
+        &mut self,
+        socket: &mio::net::UdpSocket,
+        outbox: &Outbox,
+        counters: &mut SocketCounters,
+    ) -> &[usize] {
+        self.unsent.clear();
         for (at, transmit) in outbox.iter().enumerate() {
             let to = if self.ipv6 { mapped(transmit.to) } else { transmit.to };
             counters.send_calls += 1;
@@ -69,12 +78,13 @@ impl Io {
                     counters.sent_bytes += len as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    counters.dropped += (outbox.len() - at) as u64;
-                    return;
+                    self.unsent.extend(at..outbox.len());
+                    break;
                 }
                 Err(_) => counters.failed += 1,
             }
         }
+        &self.unsent
     }
 }
 

@@ -32,7 +32,7 @@ fn local() -> LocalDescription {
 }
 
 fn incoming() -> Incoming {
-    Incoming { track: TrackKey(1), cid: "microphone".into(), red: true, stereo: false, dtx: true }
+    Incoming { track: TrackKey(1), cid: "microphone".into(), red: true, stereo: false, dtx: true, max_bitrate: None }
 }
 
 fn outgoing() -> [Outgoing; 2] {

@@ -9,6 +9,7 @@
 //! `control` and `negotiate` hold the commands, `data` the data channels, `report` RTCP and the speaker list, `quality`
 //! what connections are like, `paths` what they travel by, `mirror` rooms across workers, `net` the driver.
 
+mod allowance;
 mod config;
 mod connection;
 mod control;

@@ -169,6 +169,15 @@ impl Sfu {
         self.events.push_back((*room, Event::SectionsRequired { participant: *key, audio }));
     }
 
+    /// The client's tracks are to be answered otherwise than they were: asks for a new offer, in either mode.
+    pub(crate) fn ask_to_offer_again(&mut self, index: usize) {
+        let Participant { key, room, publisher, .. } = self.participants[index];
+        let connection = &self.connections[publisher];
+        if !connection.failed && connection.negotiation.has_remote() {
+            self.events.push_back((room, Event::SectionsRequired { participant: key, audio: 0 }));
+        }
+    }
+
     fn make_offer(&mut self, index: usize, now: Instant) {
         let Some(connection) = self.participants[index].subscriber else { return };
         let negotiation = &self.connections[connection].negotiation;

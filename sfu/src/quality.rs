@@ -104,15 +104,21 @@ impl Sfu {
         }
     }
 
-    /// The score of the worst of a participant's streams in the interval that ends here.
+    /// The score of the worst of a participant's streams in the interval that ends here, which also says how much it is to
+    /// send from here on.
     fn worst_score(&mut self, participant: usize) -> Option<f32> {
         let mut samples = Vec::new();
+        let mut reconsidered = false;
         for &publication in &self.participants[participant].publications {
             let publication = &mut self.publications[publication];
             let is_red = publication.is_red();
-            if let Some(source) = &mut publication.source {
-                samples.extend(source.upstream.sample(&source.stats, is_red));
-            }
+            let Some(source) = &mut publication.source else { continue };
+            let Some(sample) = source.upstream.sample(&source.stats, is_red) else { continue };
+            reconsidered |= publication.allowance.judge(sample.sent, sample.lost);
+            samples.push(sample);
+        }
+        if reconsidered {
+            self.ask_to_offer_again(participant);
         }
         for track in self.participants[participant].wants.clone() {
             let Some(&publication) = self.publication_by_track.get(&track) else { continue };

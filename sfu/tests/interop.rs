@@ -353,8 +353,14 @@ impl Call {
             (mid, changes.apply().expect("changes"))
         });
         self.client_sending = Some(mid);
-        let incoming =
-            Incoming { track: TrackKey(1), cid: "mic".to_owned(), red: false, stereo: false, dtx: false };
+        let incoming = Incoming {
+            track: TrackKey(1),
+            cid: "mic".to_owned(),
+            red: false,
+            stereo: false,
+            dtx: false,
+            max_bitrate: None,
+        };
         let answered = self
             .negotiation
             .handle_offer(&offer.to_sdp_string(), &self.local, &[incoming], &[outgoing()])

@@ -109,6 +109,25 @@ fn repeats_work_in_red_across_mutes_and_with_packets_that_overtake_each_other() 
     }
 }
 
+#[test]
+fn who_loses_much_on_the_way_to_us_is_asked_for_less_until_the_line_has_been_good_for_a_minute() {
+    for mode in [Single, Dual] {
+        let mut meeting = Meeting::new(Net::seeded(17));
+        let [alice, bob] = [(); 2].map(|()| meeting.join_speaking(ROOM, mode));
+        settle(&mut meeting);
+        set_loss(&mut meeting, alice, 0.2);
+        let asked = |meeting: &Meeting| meeting.peer(alice).max_bitrate();
+        let is_limited = |meeting: &Meeting| asked(meeting) == Some(16_000);
+        assert!(meeting.run_until(Duration::from_secs(25), is_limited), "{mode:?}");
+        set_loss(&mut meeting, alice, 0.0);
+        meeting.run_for(Duration::from_secs(50));
+        assert_eq!(asked(&meeting), Some(16_000), "{mode:?}");
+        assert!(meeting.run_until(Duration::from_secs(20), |meeting| asked(meeting).is_none()), "{mode:?}");
+        assert_eq!(meeting.peer(bob).max_bitrate(), None, "{mode:?}: the line of others is not theirs");
+        assert_sound(&meeting);
+    }
+}
+
 /// A speaker and a listener on good lines, who know RED or do not; the speaker sends plain Opus.
 fn pair(seed: u64, red: bool) -> (Meeting, [ParticipantKey; 2]) {
     let mut meeting = Meeting::new(Net::seeded(seed));

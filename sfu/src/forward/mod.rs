@@ -170,24 +170,28 @@ fn fan_out(
     *wants_redundancy = false;
     let first = first_served(packet.seq, subscriptions.len());
     let (last, first) = subscriptions.split_at_mut(first);
-    for subscription in first.iter_mut().chain(last) {
-        let Some(format) = subscription.live() else { continue };
-        counters.due += 1;
-        let number = subscription.rewriter.outgoing(packet.seq);
-        let Some((seq, redundant)) = number.and_then(|seq| Some((seq, subscription.redundancy.of(seq)?)))
-        else {
-            counters.late += 1;
-            continue;
-        };
-        *wants_redundancy |= subscription.redundancy.is_on() && format.red.is_some();
-        let egress = &connections[subscription.connection].egress;
-        let shape = Shape { format, redundant, seq };
-        if let Some(octets) = send(subscription, shape, &packet, egress, departures) {
-            subscription.sent.packets = subscription.sent.packets.wrapping_add(1);
-            subscription.sent.octets = subscription.sent.octets.wrapping_add(octets);
-            counters.forwarded += 1;
-        } else {
-            counters.unsendable += 1;
+    for part in [first, last] {
+        for subscription in part {
+            let Some(format) = subscription.live() else { continue };
+            counters.due += 1;
+            let Some(seq) = subscription.rewriter.outgoing(packet.seq) else {
+                counters.late += 1;
+                continue;
+            };
+            let Some(redundant) = subscription.redundancy.of(seq) else {
+                counters.late += 1;
+                continue;
+            };
+            *wants_redundancy |= subscription.redundancy.is_on() && format.red.is_some();
+            let egress = &connections[subscription.connection].egress;
+            let shape = Shape { format, redundant, seq };
+            if let Some(octets) = send(subscription, shape, &packet, egress, departures) {
+                subscription.sent.packets = subscription.sent.packets.wrapping_add(1);
+                subscription.sent.octets = subscription.sent.octets.wrapping_add(octets);
+                counters.forwarded += 1;
+            } else {
+                counters.unsendable += 1;
+            }
         }
     }
 }

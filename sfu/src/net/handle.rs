@@ -211,7 +211,7 @@ pub enum Event {
     Path { participant: ParticipantKey, connection: PeerConnection, path: MediaPath },
     /// Dual mode: send this to the client; its answer comes back by [`MediaHandle::answer`].
     SubscriberOffer { participant: ParticipantKey, sdp: String, sending: Vec<(Mid, TrackKey)> },
-    /// Single mode: ask the client for this many more receiving sections; 0 asks only for a new offer.
+    /// Ask the client for this many more receiving sections, in single mode; 0 asks only for a new offer, in either.
     SectionsRequired { participant: ParticipantKey, audio: u32 },
     /// A track that was announced after its section was offered: it is bound as if by [`OfferOutcome::published`].
     Published { participant: ParticipantKey, track: TrackKey, mid: Mid, format: TrackFormat },

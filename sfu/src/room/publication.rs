@@ -8,6 +8,7 @@ use super::participant::Participant;
 use super::speakers::LevelMeter;
 use super::subscription::Subscription;
 use super::voice::Voice;
+use crate::allowance::Allowance;
 use crate::forward::numbering::Numbering;
 use crate::forward::ring::Ring;
 use crate::net::TrackSpec;
@@ -36,6 +37,7 @@ pub(crate) struct Publication {
     pub(crate) wants_redundancy: bool,
     pub(crate) meter: LevelMeter,
     pub(crate) voice: Voice,
+    pub(crate) allowance: Allowance,
     pub(crate) subscriptions: Vec<Subscription>,
 }
 
@@ -91,6 +93,7 @@ impl Publication {
             wants_redundancy: false,
             meter: LevelMeter::default(),
             voice: Voice::default(),
+            allowance: Allowance::default(),
             subscriptions: Vec::new(),
         }
     }
@@ -103,6 +106,7 @@ impl Publication {
             red: self.spec.red,
             stereo: self.spec.stereo,
             dtx: self.spec.dtx,
+            max_bitrate: self.allowance.bitrate(),
         }
     }
 

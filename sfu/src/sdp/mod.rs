@@ -54,6 +54,8 @@ pub struct Incoming {
     pub red: bool,
     pub stereo: bool,
     pub dtx: bool,
+    /// The most that the peer is to send on average, in bits per second, if it is to be limited.
+    pub max_bitrate: Option<u32>,
 }
 
 /// A track of somebody else that this peer should receive.

@@ -58,6 +58,8 @@ pub(super) struct RemoteSection {
     /// The second token of `a=msid`.
     pub(super) track: Option<String>,
     pub(super) ssrcs: Vec<Ssrc>,
+    /// What it takes at the most, in bits per second.
+    pub(super) max_bitrate: Option<u32>,
     /// `a=rtpmap`, `a=fmtp` and `a=extmap` as they came, to be echoed.
     formatting: Vec<String>,
 }
@@ -73,12 +75,19 @@ impl Remote {
         for line in sdp.split_terminator("\r\n") {
             match line.split_once('=') {
                 Some(("m", media)) => remote.sections.push(RemoteSection::read(media)),
+                Some(("b", bandwidth)) => remote.read_bandwidth(bandwidth),
                 Some(("a", attribute)) => remote.read_attribute(attribute),
                 Some(_) => {}
                 None => panic!("no line of a description: {line:?}"),
             }
         }
         remote
+    }
+
+    fn read_bandwidth(&mut self, bandwidth: &str) {
+        let bitrate = bandwidth.strip_prefix("TIAS:").and_then(|bitrate| bitrate.parse().ok());
+        let section = self.sections.last_mut().expect("bandwidth is said of a section");
+        section.max_bitrate = Some(bitrate.expect("a number of bits per second"));
     }
 
     fn read_attribute(&mut self, attribute: &str) {

@@ -52,6 +52,8 @@ struct Microphone {
     number: u32,
     /// The server would rather have RED.
     sends_red: bool,
+    /// What the server takes of it at the most, in bits per second, if it has said so.
+    max_bitrate: Option<u32>,
     before: Option<Utterance>,
 }
 
@@ -125,6 +127,7 @@ impl Peer {
             timestamp: RtpTime(self.rng.random()),
             number: 0,
             sends_red: false,
+            max_bitrate: None,
             before: None,
         });
     }
@@ -193,6 +196,7 @@ impl Peer {
         if let Some(microphone) = &mut self.microphone {
             let speaking = |purpose: &Purpose| matches!(purpose, Purpose::Speak { ssrc, .. } if *ssrc == microphone.ssrc);
             let section = self.purposes.iter().position(speaking).map(|at| &remote.sections[at]);
+            microphone.max_bitrate = section.and_then(|section| section.max_bitrate);
             let preferred = section.and_then(|section| section.formats.split(' ').next());
             microphone.sends_red = preferred == Some(&description::RED.to_string());
         }
@@ -264,6 +268,11 @@ impl Peer {
     /// Packets spoken so far.
     pub fn spoken(&self) -> u32 {
         self.microphone.as_ref().map_or(0, |microphone| microphone.number)
+    }
+
+    /// The most that the server takes of its microphone, in bits per second, if it has said so.
+    pub fn max_bitrate(&self) -> Option<u32> {
+        self.microphone.as_ref().and_then(|microphone| microphone.max_bitrate)
     }
 
     /// Sender and receiver reports received.

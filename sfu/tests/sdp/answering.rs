@@ -130,11 +130,21 @@ fn a_sending_section_names_its_stream_and_echoes_the_payload_types_of_the_offer(
 fn what_a_track_forbids_or_asks_for_is_in_the_answer() {
     let Session { offers, cids, .. } = &SINGLE[0];
     let track = Incoming { red: false, stereo: true, dtx: false, ..incoming(1, cids[0]) };
-    let answered = answer(&mut Negotiation::answerer(), offers[1], &[track], &[]);
+    let answered = answer(&mut Negotiation::answerer(), offers[1], std::slice::from_ref(&track), &[]);
     let section = by_mid(&answered.sdp, "7");
     assert_eq!(section.formats(), ["111"]);
     assert_eq!(section.opus_parameters(), "minptime=10;useinbandfec=1;stereo=1;maxaveragebitrate=510000");
     assert_eq!(answered.receiving[0].red, None);
+
+    let track = Incoming { max_bitrate: Some(16_000), ..track };
+    let answered = answer(&mut Negotiation::answerer(), offers[1], &[track], &[]);
+    let section = by_mid(&answered.sdp, "7");
+    assert_eq!(section.opus_parameters(), "minptime=10;useinbandfec=1;stereo=1;maxaveragebitrate=16000");
+    let said = answered.sdp.split("m=").find(|section| section.contains("a=mid:7\r\n"));
+    assert!(
+        said.is_some_and(|section| section.contains("c=IN IP4 0.0.0.0\r\nb=TIAS:16000\r\na=")),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -23,7 +23,8 @@ fn local() -> LocalDescription {
 }
 
 fn incoming(track: u64, cid: &str) -> Incoming {
-    Incoming { track: TrackKey(track), cid: cid.to_owned(), red: true, stereo: false, dtx: true }
+    let cid = cid.to_owned();
+    Incoming { track: TrackKey(track), cid, red: true, stereo: false, dtx: true, max_bitrate: None }
 }
 
 fn outgoing(track: u64) -> Outgoing {

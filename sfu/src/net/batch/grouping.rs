@@ -1,7 +1,12 @@
 //! The order in which datagrams are sent: those to one destination together, where that lets them share a message.
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::{Outbox, demux};
+
+/// Datagrams to one destination that are put in order of length; more are the backlog of somebody who was away.
+const MAX_SORTED: usize = 16;
 /// "None" among positions.
 const NOWHERE: u32 = u32::MAX;
 
@@ -24,16 +29,18 @@ struct Entry {
 }
 
 impl Grouping {
-    /// The positions of `destinations` in sending order. Those of one destination stay in theirs.
-    pub(super) fn group(&mut self, destinations: impl ExactSizeIterator<Item = SocketAddr>) -> &[usize] {
-        let count = destinations.len();
+    /// The positions of datagrams in sending order. Those to one destination stay in theirs, unless they are packets of
+    /// different streams: then the longest comes first, for the kernel cuts a message into pieces of one length, of which only
+    /// the last may be shorter.
+    pub(super) fn group(&mut self, outbox: &Outbox) -> &[usize] {
+        let count = outbox.len();
         self.order.clear();
-        if count < 2 || !self.chain(destinations) {
+        if count < 2 || !self.chain(outbox.iter().map(|transmit| transmit.to)) {
             self.order.extend(0..count);
             return &self.order;
         }
         for first in 0..count {
-            let mut at = first;
+            let (mut at, start) = (first, self.order.len());
             // What has been taken along with an earlier one points to itself.
             while self.next[at] as usize != at {
                 self.order.push(at);
@@ -42,6 +49,10 @@ impl Grouping {
                     break;
                 }
                 at = next as usize;
+            }
+            let group = &mut self.order[start..];
+            if group.len() > 1 && are_streams_apart(outbox, group) {
+                group.sort_unstable_by_key(|&at| (Reverse(length(outbox, at)), at));
             }
         }
         &self.order
@@ -89,6 +100,23 @@ impl Grouping {
     }
 }
 
+/// Whether each datagram is RTP of another stream: which of them comes first is all the same.
+fn are_streams_apart(outbox: &Outbox, group: &[usize]) -> bool {
+    let ssrc = |at: usize| {
+        let payload = outbox.get(at)?.payload;
+        (demux::kind(payload) == Some(demux::Kind::Rtp)).then_some(payload.get(8..12)?)
+    };
+    let is_another = |(number, &at): (usize, &usize)| {
+        let own = ssrc(at);
+        own.is_some() && group[..number].iter().all(|&before| ssrc(before) != own)
+    };
+    group.len() <= MAX_SORTED && group.iter().enumerate().all(is_another)
+}
+
+fn length(outbox: &Outbox, at: usize) -> usize {
+    outbox.get(at).map_or(0, |transmit| transmit.payload.len())
+}
+
 /// Tells destinations apart well enough to look for equal ones, which are compared again.
 fn hash(address: SocketAddr) -> u32 {
     const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -113,7 +141,9 @@ mod tests {
     }
 
     fn grouped(grouping: &mut Grouping, ports: &[u16]) -> Vec<usize> {
-        let order = grouping.group(ports.iter().map(|&port| at(port))).to_vec();
+        let mut outbox = Outbox::default();
+        ports.iter().for_each(|&port| outbox.push(at(port), None, b"no RTP"));
+        let order = grouping.group(&outbox).to_vec();
         assert_eq!(order, grouping.order());
         order
     }
@@ -125,6 +155,26 @@ mod tests {
         assert_eq!(grouped(&mut grouping, &[9, 7, 8]), [0, 1, 2]);
         assert_eq!(grouped(&mut grouping, &[9]), [0]);
         assert_eq!(grouped(&mut grouping, &[]), [0; 0]);
+    }
+
+    #[test]
+    fn the_longest_comes_first_where_all_are_of_different_streams() {
+        let order = |packets: &[(u8, usize)]| {
+            let mut outbox = Outbox::default();
+            for &(ssrc, len) in packets {
+                let mut packet = vec![0; len];
+                (packet[0], packet[1], packet[11]) = (0x80, 111, ssrc);
+                outbox.push(at(9), None, &packet);
+            }
+            Grouping::default().group(&outbox).to_vec()
+        };
+        assert_eq!(order(&[(1, 80), (2, 120), (3, 100), (4, 120)]), [1, 3, 2, 0]);
+        assert_eq!(order(&[(1, 80), (2, 100), (1, 120)]), [0, 1, 2], "one stream stays in its order");
+        assert_eq!(order(&[(1, 80), (2, 20)]), [0, 1]);
+        assert_eq!(
+            order(&(0..17).map(|n| (n, 40 + usize::from(n))).collect::<Vec<_>>()),
+            (0..17).collect::<Vec<_>>()
+        );
     }
 
     #[test]

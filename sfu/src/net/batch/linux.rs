@@ -139,7 +139,7 @@ impl Io {
         outbox: &Outbox,
         counters: &mut SocketCounters,
     ) -> &[usize] {
-        self.grouping.group(outbox.iter().map(|transmit| transmit.to));
+        self.grouping.group(outbox);
         let mut at = 0;
         // Datagrams before this position are sent one by one.
         let mut single_until = 0;

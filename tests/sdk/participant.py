@@ -150,15 +150,17 @@ class PythonParticipant:
     def present(self) -> set[str]:
         return set(self.room.remote_participants)
 
-    async def speak(self, hz: float, queue: int = 100, amplitude: float = AMPLITUDE) -> None:
+    async def speak(self, hz: float, queue: int = 100, amplitude: float = AMPLITUDE, red: bool = True) -> None:
         """Publishes a microphone that plays a sine of `hz` until told otherwise; an `amplitude` of 1 is full scale.
+
+        It is RED if the server would have it, unless that is not wanted.
 
         A queue of so many milliseconds evens out how late this process may be. The SDK fills an empty queue with
         silence, which is sent too; without a queue, what is not played is not sent.
         """
         source = rtc.AudioSource(RATE, 1, queue_size_ms=queue)
         track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, red=red)
         self.publication = await self.room.local_participant.publish_track(track, options)
         self._playing = self._start(_play(source, hz, amplitude, self.flowing, queued=queue > 0))
 

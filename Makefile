@@ -5,6 +5,7 @@
 #   make check    formatting, lints, types, and whether the generated files are up to date
 #   make compatibility   run LiveKit's clients against Banter and write docs/livekit-compatibility.md
 #   make bench    micro-benchmarks of the media path
+#   make guard    whether a forwarded packet keeps its budget of instructions and allocations
 #   make load     bots on any LiveKit-compatible server (ARGS="--url ws://127.0.0.1:7880 --subscribers 100"; ARGS=--help)
 #   make bench-turn   what TURN costs beside coturn
 #   make fuzz     one minute for each decoder and core (FUZZ_SECONDS=3600 for longer); needs `cargo install --locked cargo-fuzz`
@@ -15,7 +16,7 @@ pytest := .venv/bin/python -m pytest
 conformance_workers := -n 2 --dist loadgroup
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test check bench bench-turn load fuzz generate
+.PHONY: run test check bench guard bench-turn load fuzz generate
 .PHONY: setup-run setup-test check-rust check-ui check-tests check-generated test-rust test-ui test-sdk test-browser
 .PHONY: test-conformance compatibility
 
@@ -23,12 +24,15 @@ run: setup-run
 	cargo run --release --bin banter -- serve $(ARGS)
 
 test: setup-test
-	scripts/run-tests.sh check test-rust test-ui test-sdk test-browser test-conformance
+	scripts/run-tests.sh check test-rust guard test-ui test-sdk test-browser test-conformance
 
 check: check-rust check-ui check-tests check-generated
 
 bench:
 	cargo bench --package banter-bench-micro
+
+guard:
+	cargo bench --quiet --package banter-bench-micro --bench instructions -- guard
 
 load:
 	cargo run --release --package banter-bench-load -- $(ARGS)

@@ -3,12 +3,14 @@
 //! Run without arguments it runs itself once per case under `valgrind --tool=callgrind`, which counts while a function
 //! called `measured_*` runs, and notes the calls of `malloc` and its kin, those of C included. Valgrind's processor has
 //! AES-NI and AVX2 but not AVX-512, so AES-GCM takes fewer instructions in reality.
+//!
+//! With the argument `guard` it looks at one case only and fails if that is over the budget: `make guard`.
 #![expect(clippy::print_stdout, reason = "its output is the result")]
 #![expect(clippy::disallowed_methods, reason = "real sockets are driven by the real clock")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use banter_bench_micro::{Hall, opus_packet};
@@ -19,8 +21,9 @@ use banter_sfu::{Outbox, datagram_kind};
 
 const PAYLOAD_LEN: usize = 100;
 const ROUNDS: usize = 200;
-/// What the design allows per forwarded packet.
+/// What the design allows per forwarded packet, and where it is to be kept.
 const BUDGET: u64 = 1_800;
+const GUARDED: &str = "forward to 100";
 
 struct Case {
     name: &'static str,
@@ -31,7 +34,7 @@ struct Case {
     run: fn(rounds: usize) -> Result<()>,
 }
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 14] = [
     Case::step("demux", demux),
     Case::step("seal aead-aes-256-gcm", |rounds| seal(SrtpProfile::AeadAes256Gcm, rounds)),
     Case::step("seal aead-aes-128-gcm", |rounds| seal(SrtpProfile::AeadAes128Gcm, rounds)),
@@ -42,6 +45,7 @@ const CASES: [Case; 13] = [
     Case::forwarding("forward to 1", 1, |rounds| forward(1, rounds)),
     Case::forwarding("forward to 10", 10, |rounds| forward(10, rounds)),
     Case::forwarding("forward to 100", 100, |rounds| forward(100, rounds)),
+    Case::step("hold back from 100", |rounds| hold_back(100, rounds)),
     Case::sending("send 10", 10, |rounds| send(10, 1, rounds)),
     Case::sending("send 100", 100, |rounds| send(100, 1, rounds)),
     Case::sending("send 4 to each of 100", 400, |rounds| send(100, 4, rounds)),
@@ -66,25 +70,55 @@ fn main() -> Result<()> {
         let case = CASES.iter().find(|case| case.name == name).context("an unknown case")?;
         return (case.run)(ROUNDS);
     }
+    if std::env::args().any(|argument| argument == "guard") {
+        return guard();
+    }
     println!("{:<24} {:>14} {:>14}", "per packet", "instructions", "allocations");
     for case in &CASES {
-        let Counted { instructions, allocations } = count(case)?;
-        let packets = ROUNDS as u64 * case.packets;
+        let counted = count(case)?;
         let verdict = match case.budgeted {
-            true if instructions / packets > BUDGET || allocations > 0 => "over budget",
-            true => "within budget",
+            true if counted.keeps_budget() => "within budget",
+            true => "over budget",
             false => "",
         };
-        let allocations = allocations as f64 / packets as f64;
-        println!("{:<24} {:>14} {allocations:>14.2}  {verdict}", case.name, instructions / packets);
+        let (instructions, allocations) = counted.per_packet();
+        println!("{:<24} {instructions:>14} {allocations:>14.2}  {verdict}", case.name);
     }
+    Ok(())
+}
+
+/// Ends with a line like that of `cargo test`, which scripts/run-tests.sh counts.
+fn guard() -> Result<()> {
+    let case = CASES.iter().find(|case| case.name == GUARDED).context("the case to guard is gone")?;
+    let counted = count(case)?;
+    let (instructions, allocations) = counted.per_packet();
+    let (verdict, passed, failed) = if counted.keeps_budget() { ("ok", 1, 0) } else { ("FAILED", 0, 1) };
+    println!("{GUARDED}: {instructions} instructions, {allocations:.2} allocations a packet");
+    println!("test result: {verdict}. {passed} passed; {failed} failed; 0 ignored");
+    ensure!(
+        counted.keeps_budget(),
+        "a forwarded packet may cost {BUDGET} instructions and no allocation; see what costs the rest with `make bench`, \
+         and in which function with callgrind_annotate"
+    );
     Ok(())
 }
 
 /// What happened in all the measured rounds of a case.
 struct Counted {
+    packets: u64,
     instructions: u64,
     allocations: u64,
+}
+
+impl Counted {
+    fn keeps_budget(&self) -> bool {
+        self.per_packet().0 <= BUDGET && self.allocations == 0
+    }
+
+    /// Instructions and allocations.
+    fn per_packet(&self) -> (u64, f64) {
+        (self.instructions / self.packets, self.allocations as f64 / self.packets as f64)
+    }
 }
 
 fn count(case: &Case) -> Result<Counted> {
@@ -107,7 +141,8 @@ fn count(case: &Case) -> Result<Counted> {
     let digits = collected.split_whitespace().next().unwrap_or_default();
     let calls = std::fs::read_to_string(&profile)?;
     std::fs::remove_file(&profile)?;
-    Ok(Counted { instructions: digits.parse()?, allocations: allocations(&calls) })
+    let packets = ROUNDS as u64 * case.packets;
+    Ok(Counted { packets, instructions: digits.parse()?, allocations: allocations(&calls) })
 }
 
 /// Sums the calls of allocating functions in a profile, where `calls=N …` follows the name of what is called.
@@ -176,6 +211,17 @@ fn forward(listeners: usize, rounds: usize) -> Result<()> {
     let mut packets: Vec<_> = (0..rounds).map(|_| hall.packet(PAYLOAD_LEN)).collect();
     for packet in &mut packets {
         ensure!(measured_forward(&mut hall, packet) == listeners);
+    }
+    Ok(())
+}
+
+/// What an open microphone costs in a large room.
+fn hold_back(listeners: usize, rounds: usize) -> Result<()> {
+    let mut hall = Hall::with_listeners(listeners)?;
+    hall.wait(Duration::from_secs(5));
+    let mut packets: Vec<_> = (0..rounds).map(|_| hall.silent_packet(PAYLOAD_LEN)).collect();
+    for packet in &mut packets {
+        ensure!(measured_forward(&mut hall, packet) == 0);
     }
     Ok(())
 }

@@ -17,6 +17,8 @@ pub const OPUS: PayloadType = PayloadType(111);
 pub const SPEAKER_SSRC: Ssrc = Ssrc(1001);
 /// The header extension of RFC 6464.
 pub const AUDIO_LEVEL_ID: u8 = 1;
+/// Decibels below overload of somebody who speaks.
+const LOUD: u8 = 30;
 
 /// The media section that a peer offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +134,16 @@ impl Peer {
 
 /// A speaker's packet as it is on the wire: sealed, with an audio level and `payload_len` bytes of payload.
 pub fn opus_packet(outbound: &Outbound, index: ExtSeq, payload_len: usize) -> Vec<u8> {
+    opus_packet_of_level(outbound, index, payload_len, LOUD)
+}
+
+/// The same, so many decibels below overload.
+pub(crate) fn opus_packet_of_level(
+    outbound: &Outbound,
+    index: ExtSeq,
+    payload_len: usize,
+    below_overload: u8,
+) -> Vec<u8> {
     let header = RtpHeader {
         payload_type: OPUS,
         marker: false,
@@ -140,7 +152,7 @@ pub fn opus_packet(outbound: &Outbound, index: ExtSeq, payload_len: usize) -> Ve
         ssrc: SPEAKER_SSRC,
     };
     let mut packet = vec![0x5A; 20 + payload_len + MAX_RTP_OVERHEAD];
-    let level = Extension { id: AUDIO_LEVEL_ID, value: &[0x80 | 30] };
+    let level = Extension { id: AUDIO_LEVEL_ID, value: &[0x80 | below_overload] };
     let header_len = header.write(&mut packet, Some(level)).expect("room for the header");
     let len = outbound.seal_rtp(&mut packet, header_len + payload_len, index).expect("room for the tag");
     packet.truncate(len);

@@ -48,7 +48,7 @@ impl Publication {
         now: Instant,
     ) {
         if self.spec.microphone && rule.places > 0 {
-            let is_silent = packet.payload.len() <= SILENT_PAYLOAD;
+            let is_silent = packet.payload.len() - packet.primary <= SILENT_PAYLOAD;
             self.voice.observe(level.or(is_silent.then_some(SILENCE)), now);
         }
     }

@@ -14,6 +14,7 @@ ui := desktop/ui
 pytest := .venv/bin/python -m pytest
 # Each SDK stays with one worker. Most of the time goes into waiting, but more browsers at once are too much for two cores.
 conformance_workers := -n 2 --dist loadgroup
+python_sources := tests server/tests/conformance sfu/tests/conversations benches/turn.py
 FUZZ_SECONDS ?= 60
 
 .PHONY: run test check bench guard bench-turn load fuzz generate
@@ -78,8 +79,8 @@ check-ui:
 
 check-tests:
 	cd tests && ../$(ui)/node_modules/.bin/biome check --error-on-warnings .
-	.venv/bin/ruff check tests server/tests/conformance benches/turn.py
-	.venv/bin/ruff format --check tests server/tests/conformance benches/turn.py
+	.venv/bin/ruff check $(python_sources)
+	.venv/bin/ruff format --check $(python_sources)
 
 check-generated: generate
 	git diff --exit-code -- openapi.json $(ui)/src/api

@@ -1,9 +1,9 @@
 """Makes the conversations beside it: how loud each microphone of a room is, packet by packet, and who speaks when.
 
-Needs espeak-ng and numpy. `NAME.levels` begins with the number of microphones, one byte, and goes on with one byte for each
-of them every 20 ms: decibels below overload (RFC 6464), or 255 where the microphone sends nothing. `NAME.turns` has a line
-for each time that somebody says something: the microphone, the frame of the first syllable, the frame after the last one,
-and what it is (speech, aside or laughter). The rest of the microphones' sounds are noise.
+Needs espeak-ng and numpy. `NAME.levels` begins with the number of microphones, one byte, and goes on with one byte for
+each of them every 20 ms: decibels below overload (RFC 6464), or 255 where the microphone sends nothing. `NAME.turns` has
+a line for each time that somebody says something: the microphone, the frame of the first syllable, the frame after the
+last one, and what it is (speech, aside or laughter). The rest of the microphones' sounds are noise.
 """
 
 import io
@@ -103,7 +103,7 @@ def laughter(rng: np.random.Generator) -> None:
 
 
 def open_microphones(rng: np.random.Generator) -> None:
-    """Two people talk, and 22 others have left their microphones open: fans, a street, keyboards, music, and silence."""
+    """Two people talk, and 22 have left their microphones open: fans, a street, keyboards, music, and silence."""
     seconds = 40
     count = round(seconds * RATE)
     noises = [hiss(rng, seconds, -65) for _ in range(2)]

@@ -1,9 +1,9 @@
 """Makes the conversations beside it: how loud each microphone of a room is, packet by packet, and who speaks when.
 
 Needs espeak-ng and numpy. `NAME.levels` begins with the number of microphones, one byte, and goes on with one for
-each of them every 20 ms: decibels below overload (RFC 6464), or 255 where the microphone sends nothing. `NAME.turns` has
-a line for each time that somebody says something: the microphone, the frame of the first syllable, the frame after the
-last one, and what it is (speech, aside or laughter). The rest of the microphones' sounds are noise.
+each of them every 20 ms: decibels below overload (RFC 6464), or 255 where the microphone sends nothing. `NAME.turns`
+has a line for each time that somebody says something: the microphone, the frame of the first syllable, the frame after
+the last one, and what it is (speech, aside or laughter). The rest of the microphones' sounds are noise.
 """
 
 import io

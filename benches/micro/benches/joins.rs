@@ -79,7 +79,7 @@ impl Start {
         for number in participants.clone() {
             let address = SocketAddr::from((Ipv4Addr::from(0x0A01_0000 + number as u32), 40_000));
             let mut peer = Peer::new(&self.identity, address, &mut self.rng, self.now);
-            let (offer, now) = (peer.offer(Section::Listening), self.now);
+            let (offer, now) = (peer.offer(&[Section::Listening]), self.now);
             let answer = self.serve(|sfu| {
                 let participant = ParticipantKey(number);
                 sfu.join(join_spec(participant), now)?;

@@ -4,10 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use banter_sfu::net::{ConnectionMode, JoinSpec, Permissions, TrackSpec};
 use banter_sfu::rtp::ExtSeq;
-use banter_sfu::rtp::srtp::{Outbound, SrtpKeys};
+use banter_sfu::rtp::srtp::Outbound;
 use banter_sfu::transport::Identity;
 use banter_sfu::{Config, LoudestSpeakers, ParticipantKey, RoomKey, Sfu, TrackKey};
 use rand::SeedableRng;
@@ -59,11 +59,13 @@ impl Hall {
             } else {
                 sfu.subscribe(participant, TRACK, now);
             }
-            peer.accept(&sfu.offer(participant, &peer.offer(section), now)?.answer, now)?;
+            peer.accept(&sfu.offer(participant, &peer.offer(&[section]), now)?.answer, now)?;
             peers.push(peer);
         }
-        let keys = connect(&mut sfu, &mut peers, now)?;
-        let mut hall = Self { sfu, now, peers, outbound: keys.outbound(), next: ExtSeq(1) };
+        connect(&mut sfu, &mut peers, SERVER, now)?;
+        let keys = peers[0].keys().context("the speaker is connected")?;
+        let outbound = keys.outbound();
+        let mut hall = Self { sfu, now, peers, outbound, next: ExtSeq(1) };
         // In a large room one loud packet may be a click.
         let mut first = [hall.packet(100), hall.packet(100)];
         let copies = first.each_mut().map(|packet| hall.forward(packet))[1];
@@ -137,8 +139,13 @@ pub fn track_spec() -> TrackSpec {
     }
 }
 
-/// Carries datagrams to and fro until everyone has keys, and returns the speaker's.
-fn connect(sfu: &mut Sfu, peers: &mut [Peer], start: Instant) -> Result<SrtpKeys> {
+/// Carries datagrams to and fro until everyone has keys, and returns the time at which that is so.
+pub(crate) fn connect(
+    sfu: &mut Sfu,
+    peers: &mut [Peer],
+    server: SocketAddr,
+    start: Instant,
+) -> Result<Instant> {
     let mut now = start;
     let is_up = |peer: &Peer| peer.keys().is_some();
     // A while longer than it takes, so that nothing of the set-up is left to be sent.
@@ -147,13 +154,13 @@ fn connect(sfu: &mut Sfu, peers: &mut [Peer], start: Instant) -> Result<SrtpKeys
         now += Duration::from_millis(5);
         for peer in &mut *peers {
             let from = peer.address();
-            peer.poll(now, |_, bytes| sfu.handle_datagram(SERVER, from, &mut bytes.to_vec(), now));
+            peer.poll(now, |_, bytes| sfu.handle_datagram(server, from, &mut bytes.to_vec(), now));
         }
         sfu.handle_timeout(now);
         let outbox = sfu.outbox();
         for transmit in outbox.iter() {
             if let Some(peer) = peers.iter_mut().find(|peer| peer.address() == transmit.to) {
-                peer.handle_datagram(SERVER, transmit.payload, now);
+                peer.handle_datagram(server, transmit.payload, now);
             }
         }
         outbox.clear();
@@ -162,5 +169,5 @@ fn connect(sfu: &mut Sfu, peers: &mut [Peer], start: Instant) -> Result<SrtpKeys
     }
     let up = peers.iter().filter(|peer| is_up(peer)).count();
     ensure!(up == peers.len(), "{up} of {} peers connected", peers.len());
-    Ok(peers[0].keys().cloned().expect("every peer has keys"))
+    Ok(now)
 }

@@ -1,4 +1,4 @@
-//! A client reduced to what it takes to connect: ICE, DTLS and a session description of one section.
+//! A client reduced to what it takes to connect: ICE, DTLS and a session description.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -59,7 +59,14 @@ impl Peer {
         self.address
     }
 
-    pub fn offer(&self, section: Section) -> String {
+    pub fn offer(&self, sections: &[Section]) -> String {
+        let mids: String = (0..sections.len()).map(|mid| format!(" {mid}")).collect();
+        let media: String =
+            sections.iter().enumerate().map(|(mid, section)| self.section(mid, *section)).collect();
+        format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE{mids}\r\n{media}")
+    }
+
+    fn section(&self, mid: usize, section: Section) -> String {
         let Self { credentials: IceCredentials { ufrag, pwd }, fingerprint, .. } = self;
         let media = match section {
             Section::Speaking => format!(
@@ -70,8 +77,7 @@ impl Peer {
             Section::Listening => "a=recvonly\r\n".to_owned(),
         };
         format!(
-            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
-             m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n\
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\n\
              a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n\
              a=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n\
              a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n{media}"
@@ -137,7 +143,7 @@ pub fn opus_packet(outbound: &Outbound, index: ExtSeq, payload_len: usize) -> Ve
     opus_packet_of_level(outbound, index, payload_len, LOUD)
 }
 
-/// The same, so many decibels below overload.
+/// The same, so many decibels below overload: said to be a voice if it is loud.
 pub(crate) fn opus_packet_of_level(
     outbound: &Outbound,
     index: ExtSeq,
@@ -152,7 +158,8 @@ pub(crate) fn opus_packet_of_level(
         ssrc: SPEAKER_SSRC,
     };
     let mut packet = vec![0x5A; 20 + payload_len + MAX_RTP_OVERHEAD];
-    let level = Extension { id: AUDIO_LEVEL_ID, value: &[0x80 | below_overload] };
+    let level =
+        Extension { id: AUDIO_LEVEL_ID, value: &[u8::from(below_overload < 40) << 7 | below_overload] };
     let header_len = header.write(&mut packet, Some(level)).expect("room for the header");
     let len = outbound.seal_rtp(&mut packet, header_len + payload_len, index).expect("room for the tag");
     packet.truncate(len);

@@ -161,7 +161,7 @@ fn admit(
         Section::Speaking => room.publish(participant, track_spec()),
         Section::Listening => room.subscribe(participant, track_spec().track),
     }
-    let outcome = runtime.block_on(room.offer(participant, peer.offer(section)))?;
+    let outcome = runtime.block_on(room.offer(participant, peer.offer(&[section])))?;
     peer.accept(&outcome.answer, Instant::now())
 }
 

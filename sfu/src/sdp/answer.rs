@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::parse::{self, Description};
+use super::parse::{self, Description, MAX_SECTIONS};
 use super::print::{Origin, Printer, Role};
 use super::section::{self, Audio, Bundle, Content, Direction};
 use super::{
@@ -59,7 +59,13 @@ impl Answerer {
         let usable =
             |section: &&Section| matches!(section.usage, Usage::Idle | Usage::Released | Usage::Sending(..));
         let usable = self.sections.iter().filter(usable).count();
-        u32::try_from(wanted.len().saturating_sub(usable)).unwrap_or(u32::MAX)
+        let missing = wanted.len().saturating_sub(usable);
+        u32::try_from(missing.min(self.room_for_more())).unwrap_or(u32::MAX)
+    }
+
+    /// Sections that the peer may add, one for data left over: an offer with more would be refused.
+    fn room_for_more(&self) -> usize {
+        (MAX_SECTIONS - 1).saturating_sub(self.sections.len())
     }
 
     pub fn is_outdated(&self, outgoing: &[Outgoing]) -> bool {
@@ -69,7 +75,10 @@ impl Answerer {
             Usage::Sending(track, ssrc) => Some((track, ssrc)),
             Usage::Closed | Usage::Idle | Usage::Released | Usage::Receiving(_) => None,
         };
-        wanted != self.sections.iter().filter_map(sent).collect()
+        let sent: HashSet<(TrackKey, Ssrc)> = self.sections.iter().filter_map(sent).collect();
+        let is_free = |section: &Section| matches!(section.usage, Usage::Idle | Usage::Released);
+        let has_room = || self.room_for_more() > 0 || self.sections.iter().any(is_free);
+        !sent.is_subset(&wanted) || (sent.len() < wanted.len() && has_room())
     }
 
     pub fn restarts_ice(&self, sdp: &str) -> bool {

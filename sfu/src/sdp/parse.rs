@@ -5,16 +5,17 @@
 
 use super::SdpError;
 
-/// Bytes of one description. A single connection with 200 audio sections is about 250 KiB.
-const MAX_TEXT: usize = 512 * 1024;
+/// Bytes of one description, as many as a message of the signalling may have. A single connection with 200 audio sections is about
+/// 250 KiB.
+const MAX_TEXT: usize = 2 * 1024 * 1024;
 const MAX_LINES: usize = 32 * 1024;
 const MAX_LINE: usize = 8 * 1024;
 /// Attributes of one section. Chromium's video sections have about 230.
 const MAX_ATTRIBUTES: usize = 1024;
 /// Attributes of the session, which every section may inherit. Clients send fewer than 10.
 const MAX_SESSION_ATTRIBUTES: usize = 128;
-/// Media sections of one description, ours included: 100 participants with two tracks each fit twice.
-pub(super) const MAX_SECTIONS: usize = 512;
+/// Media sections of one description, ours included: a room of a thousand open microphones. Tracks beyond that are not heard.
+pub(super) const MAX_SECTIONS: usize = 1024;
 
 /// There are 128 payload types.
 const MAX_FORMATS: usize = 128;

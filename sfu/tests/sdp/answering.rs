@@ -109,6 +109,36 @@ fn a_section_passes_through_inactive_before_it_carries_another_track() {
 }
 
 #[test]
+fn a_peer_is_asked_for_no_more_sections_than_are_understood() {
+    let offer = |count: usize| -> String {
+        let mids: String = (0..count).map(|mid| format!(" {mid}")).collect();
+        let section = |mid| {
+            format!(
+                "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:{mid}\r\na=recvonly\r\na=rtpmap:111 opus/48000/2\r\n\
+                 a=ice-ufrag:user\r\na=ice-pwd:0123456789abcdefghijkl\r\na=setup:actpass\r\n\
+                 a=fingerprint:sha-256 {}\r\na=rtcp-mux\r\n",
+                ["CD"; 32].join(":")
+            )
+        };
+        let sections: String = (0..count).map(section).collect();
+        format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE{mids}\r\n{sections}")
+    };
+    let tracks: Vec<u64> = (1..=1_500).collect();
+    let mut negotiation = Negotiation::answerer();
+    let first = answer(&mut negotiation, &offer(1_000), &[], &outgoings(&tracks));
+    assert_eq!((first.sending.len(), first.unplaced), (1_000, 500));
+    assert_eq!(negotiation.missing_sections(&outgoings(&tracks)), 23);
+    assert!(negotiation.is_outdated(&outgoings(&tracks)));
+
+    let second = answer(&mut negotiation, &offer(1_023), &[], &outgoings(&tracks));
+    assert_eq!((second.sending.len(), second.unplaced), (1_023, 477));
+    // What has no section will not get one by asking again.
+    assert_eq!(negotiation.missing_sections(&outgoings(&tracks)), 0);
+    assert!(!negotiation.is_outdated(&outgoings(&tracks)));
+    assert!(negotiation.is_outdated(&outgoings(&tracks[1..])), "one that has a section is given up");
+}
+
+#[test]
 fn a_sending_section_names_its_stream_and_echoes_the_payload_types_of_the_offer() {
     for Session { client, offers, opus, red, .. } in &SINGLE {
         let tracks = [Outgoing { red: true, stereo: true, ..outgoing(1) }, outgoing(2)];

@@ -149,8 +149,8 @@ fn a_client_that_chooses_to_be_passive_is_reported() {
 
 #[test]
 fn tracks_beyond_the_limit_of_sections_are_counted() {
-    let tracks: Vec<u64> = (1..=600).collect();
+    let tracks: Vec<u64> = (1..=1_100).collect();
     let mut negotiation = Negotiation::offerer();
     let offered = negotiation.create_offer(&local(), &outgoings(&tracks)).unwrap();
-    assert_eq!((offered.sending.len(), offered.unplaced), (511, 89));
+    assert_eq!((offered.sending.len(), offered.unplaced), (1_023, 77));
 }

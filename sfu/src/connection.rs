@@ -1,6 +1,6 @@
 //! One peer connection of a participant: its negotiation, its transport, its SRTP, and what it carries.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -64,7 +64,7 @@ pub(crate) struct Connection {
     /// The publication (slab index) behind each SSRC of the peer.
     pub(crate) streams: Vec<(Ssrc, usize)>,
     /// The track behind each SSRC of ours.
-    pub(crate) sending: Vec<(Ssrc, TrackKey)>,
+    pub(crate) sending: BTreeMap<Ssrc, TrackKey>,
     /// Data channels that are open, oldest first.
     pub(crate) channels: Vec<(ChannelId, Purpose)>,
     /// What the wheel will wake us for.

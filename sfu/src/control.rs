@@ -71,6 +71,7 @@ impl Sfu {
             sections_asked: None,
             level: 0.0,
             rating: Rating::default(),
+            reported: Default::default(),
             backlog: Backlog::reliable(),
             early: Backlog::early(),
         });
@@ -110,9 +111,7 @@ impl Sfu {
         }
         for track in std::mem::take(&mut self.participants[index].wants) {
             if let Some(&publication) = self.publication_by_track.get(&track) {
-                self.publications[publication]
-                    .subscriptions
-                    .retain(|subscription| subscription.subscriber != index);
+                self.publications[publication].subscriptions.remove(index);
             }
         }
         for connection in self.participants[index].connections() {
@@ -175,15 +174,21 @@ impl Sfu {
         let publication = &mut self.publications[index];
         if publication.is_of(subscriber)
             || publication.owner.room(&self.participants) != room
-            || publication.subscription_of(subscriber).is_some()
+            || publication.subscriptions.of(subscriber).is_some()
         {
             return;
         }
         let connection = self.participants[subscriber].hears_on();
         let may = self.participants[subscriber].may;
-        let subscription = Subscription::new(subscriber, connection, may.subscribe, &mut self.rng, now);
-        self.connections[connection].sending.push((subscription.ssrc, track));
-        self.publications[index].subscriptions.push(subscription);
+        let sending = &mut self.connections[connection].sending;
+        let subscription = loop {
+            let drawn = Subscription::new(subscriber, connection, may.subscribe, &mut self.rng, now);
+            if !sending.contains_key(&drawn.ssrc) {
+                break drawn;
+            }
+        };
+        sending.insert(subscription.ssrc, track);
+        self.publications[index].subscriptions.insert(subscription);
         self.participants[subscriber].wants.push(track);
         self.negotiate_soon(subscriber, now);
     }
@@ -195,9 +200,7 @@ impl Sfu {
             self.wishes(subscriber).retain(|wish| (wish.subscriber, wish.track) != (participant, track));
             return;
         };
-        self.publications[publication]
-            .subscriptions
-            .retain(|subscription| subscription.subscriber != subscriber);
+        self.publications[publication].subscriptions.remove(subscriber);
         self.unwant(subscriber, track, now);
     }
 
@@ -211,7 +214,7 @@ impl Sfu {
             }
             return;
         };
-        if let Some(subscription) = self.publications[publication].subscription_of(subscriber) {
+        if let Some(subscription) = self.publications[publication].subscriptions.of_mut(subscriber) {
             subscription.set_paused(paused);
         }
     }
@@ -252,7 +255,7 @@ impl Sfu {
         subscriber: usize,
     ) -> Option<&mut Subscription> {
         let &publication = self.publication_by_track.get(&track)?;
-        self.publications[publication].subscription_of(subscriber)
+        self.publications[publication].subscriptions.of_mut(subscriber)
     }
 
     /// A subscriber's connection has come up: what is bound on it flows from here on.
@@ -314,7 +317,7 @@ impl Sfu {
             validated: Default::default(),
             probes: Default::default(),
             streams: Vec::new(),
-            sending: Vec::new(),
+            sending: Default::default(),
             channels: Vec::new(),
             deadline: None,
             report_at: now,
@@ -364,7 +367,7 @@ impl Sfu {
                 }
             }
         }
-        for subscription in publication.subscriptions {
+        for subscription in publication.subscriptions.iter() {
             self.unwant(subscription.subscriber, track, now);
         }
     }
@@ -390,7 +393,7 @@ impl Sfu {
             return;
         }
         let connection = participant.hears_on();
-        self.connections[connection].sending.retain(|&(_, other)| other != track);
+        self.connections[connection].sending.retain(|_, other| *other != track);
         self.negotiate_soon(subscriber, now);
     }
 }

@@ -229,7 +229,7 @@ impl Sfu {
 
     fn outgoing_track(&self, subscriber: usize, track: TrackKey) -> Option<Outgoing> {
         let publication = &self.publications[*self.publication_by_track.get(&track)?];
-        let subscription = publication.subscriptions.iter().find(|other| other.subscriber == subscriber)?;
+        let subscription = publication.subscriptions.of(subscriber)?;
         Some(Outgoing {
             track,
             ssrc: subscription.ssrc,

@@ -68,10 +68,10 @@ impl Sfu {
         let wall = self.ntp_at(now);
         for report in reports {
             let connection = &self.connections[index];
-            let Some(&(_, track)) = connection.sending.iter().find(|(known, _)| *known == report.ssrc) else {
-                continue;
-            };
-            if let Some(subscription) = self.subscription_mut(track, connection.participant) {
+            let Some(&track) = connection.sending.get(&report.ssrc) else { continue };
+            let participant = connection.participant;
+            self.participants[participant].reported.insert(track);
+            if let Some(subscription) = self.subscription_mut(track, participant) {
                 subscription.note(&report, report.round_trip(wall));
             }
         }
@@ -93,8 +93,9 @@ impl Sfu {
         let sending = std::mem::take(&mut self.connections[index].sending);
         let mut buffer = [0; BUFFER_LEN];
         let mut filled = 0;
-        for &(ssrc, track) in &sending {
-            let Some((info, cname)) = self.sender_report(ssrc, track, now) else { continue };
+        let participant = self.connections[index].participant;
+        for (&ssrc, &track) in &sending {
+            let Some((info, cname)) = self.sender_report(participant, track, now) else { continue };
             match write_sender_report(&mut buffer[filled..COMPOUND_LEN], ssrc, &info, &cname) {
                 Ok(len) => filled += len,
                 Err(_) => {
@@ -133,9 +134,14 @@ impl Sfu {
 
     /// What has been sent to one subscriber of a track: the publisher's clock, moved to the subscriber's numbering, at
     /// our wall time. And the canonical name, under which the subscriber groups streams.
-    fn sender_report(&self, ssrc: Ssrc, track: TrackKey, now: Instant) -> Option<(SenderInfo, String)> {
+    fn sender_report(
+        &self,
+        subscriber: usize,
+        track: TrackKey,
+        now: Instant,
+    ) -> Option<(SenderInfo, String)> {
         let publication = &self.publications[*self.publication_by_track.get(&track)?];
-        let subscription = publication.subscriptions.iter().find(|subscription| subscription.ssrc == ssrc)?;
+        let subscription = publication.subscriptions.of(subscriber)?;
         let source = publication.source.as_ref()?;
         if subscription.live().is_none() || subscription.sent.packets == 0 {
             return None;

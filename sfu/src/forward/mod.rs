@@ -121,11 +121,10 @@ impl Sfu {
         now: Instant,
     ) {
         let connection = &self.connections[index];
-        let Some(&(_, track)) = connection.sending.iter().find(|(known, _)| *known == ssrc) else { return };
-        let Some(&publication) = self.publication_by_track.get(&track) else { return };
+        let Some(track) = connection.sending.get(&ssrc) else { return };
+        let Some(&publication) = self.publication_by_track.get(track) else { return };
         let Publication { ring, subscriptions, .. } = &mut self.publications[publication];
-        let mine = subscriptions.iter_mut().find(|subscription| subscription.ssrc == ssrc);
-        let Some(subscription) = mine else { return };
+        let Some(subscription) = subscriptions.of_mut(connection.participant) else { return };
         let Some(format) = subscription.live().filter(|format| format.nack) else { return };
         for seq in missing {
             let Some((incoming, outgoing)) = subscription.rewriter.named(seq) else { continue };
@@ -165,6 +164,7 @@ fn fan_out(
     counters: &mut Counters,
 ) {
     let Publication { ring, subscriptions, wants_redundancy, .. } = publication;
+    let subscriptions = subscriptions.as_mut_slice();
     let packet = ring.insert(packet, *wants_redundancy);
     // Found out on the way and good for the next packet: nothing has to be kept as people come and go.
     *wants_redundancy = false;

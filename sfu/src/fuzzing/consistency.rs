@@ -77,14 +77,14 @@ fn check_publications(sfu: &Sfu) {
                 elsewhere.room
             }
         };
-        let mut subscribers = HashSet::new();
-        for subscription in &publication.subscriptions {
+        let subscribers: Vec<usize> = publication.subscriptions.iter().map(|it| it.subscriber).collect();
+        assert!(subscribers.is_sorted_by(|one, next| one < next), "somebody hears a track once");
+        for subscription in publication.subscriptions.iter() {
             let subscriber = &sfu.participants[subscription.subscriber];
-            assert!(subscribers.insert(subscription.subscriber), "somebody hears a track once");
             assert!(subscriber.wants.contains(&track));
             assert_eq!(subscriber.room, room);
             assert_eq!(subscription.connection, subscriber.hears_on());
-            assert!(sfu.connections[subscription.connection].sending.contains(&(subscription.ssrc, track)));
+            assert!(sfu.connections[subscription.connection].sending.get(&subscription.ssrc) == Some(&track));
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod participant;
 pub(crate) mod publication;
 pub(crate) mod speakers;
 pub(crate) mod subscription;
+mod subscriptions;
 pub(crate) mod voice;
 
 use crate::{ParticipantKey, TrackKey};

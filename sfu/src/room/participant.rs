@@ -1,5 +1,6 @@
 //! One participant's session: what it may do, offers and wants.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::data::Backlog;
@@ -32,6 +33,8 @@ pub(crate) struct Participant {
     /// Its level in the speaker list as last told, in published steps.
     pub(crate) level: f32,
     pub(crate) rating: Rating,
+    /// Tracks on whose reception it has reported since its connection was last judged.
+    pub(crate) reported: BTreeSet<TrackKey>,
     /// Reliable messages that its channel has not taken yet.
     pub(crate) backlog: Backlog,
     /// Lossy messages that came before the channel for them was open.

@@ -6,7 +6,7 @@ use slab::Slab;
 
 use super::participant::Participant;
 use super::speakers::LevelMeter;
-use super::subscription::Subscription;
+use super::subscriptions::Subscriptions;
 use super::voice::Voice;
 use crate::allowance::Allowance;
 use crate::forward::numbering::Numbering;
@@ -38,7 +38,7 @@ pub(crate) struct Publication {
     pub(crate) meter: LevelMeter,
     pub(crate) voice: Voice,
     pub(crate) allowance: Allowance,
-    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) subscriptions: Subscriptions,
 }
 
 /// Whose a publication is.
@@ -94,7 +94,7 @@ impl Publication {
             meter: LevelMeter::default(),
             voice: Voice::default(),
             allowance: Allowance::default(),
-            subscriptions: Vec::new(),
+            subscriptions: Subscriptions::default(),
         }
     }
 
@@ -123,14 +123,10 @@ impl Publication {
         matches!(self.owner, Owner::Here(owner) if owner == participant)
     }
 
-    pub(crate) fn subscription_of(&mut self, subscriber: usize) -> Option<&mut Subscription> {
-        self.subscriptions.iter_mut().find(|subscription| subscription.subscriber == subscriber)
-    }
-
     /// Makes the next packet continue every subscriber's numbering, whatever its own number.
     pub(crate) fn detach(&mut self) {
         self.numbering.detach();
-        for subscription in &mut self.subscriptions {
+        for subscription in self.subscriptions.as_mut_slice() {
             subscription.rewriter.detach();
         }
     }
@@ -139,7 +135,7 @@ impl Publication {
     pub(crate) fn start_source(&mut self, ssrc: Ssrc, first: RtpTime, now: Instant) {
         if let Some(old) = &self.source {
             let now_there = old.time_at(now);
-            for subscription in &mut self.subscriptions {
+            for subscription in self.subscriptions.as_mut_slice() {
                 let outgoing = subscription.rewriter.timestamp(now_there);
                 subscription.rewriter.restart(first, outgoing);
             }

@@ -25,7 +25,7 @@ impl Report {
             (
                 "packets to the bots",
                 format!(
-                    "{} of {}, {:.3} % lost, {:.3} % missing in their streams",
+                    "{} of {}, {:.3} % did not come, {:.3} % missing in their streams",
                     self.packets_out,
                     self.packets_expected,
                     self.lost * 100.0,

@@ -7,6 +7,7 @@
 #   make bench    micro-benchmarks of the media path
 #   make guard    whether a forwarded packet keeps its budget of instructions and allocations
 #   make load     bots on any LiveKit-compatible server (ARGS="--url ws://127.0.0.1:7880 --subscribers 100"; ARGS=--help)
+#   make bench-load   what a release build carries: rooms of several shapes under those bots
 #   make bench-turn   what TURN costs beside coturn
 #   make fuzz     one minute for each decoder and core (FUZZ_SECONDS=3600 for longer); needs `cargo install --locked cargo-fuzz`
 
@@ -14,10 +15,10 @@ ui := desktop/ui
 pytest := .venv/bin/python -m pytest
 # Each SDK stays with one worker. Most of the time goes into waiting, but more browsers at once are too much for two cores.
 conformance_workers := -n 2 --dist loadgroup
-python_sources := tests server/tests/conformance sfu/tests/conversations benches/turn.py
+python_sources := tests server/tests/conformance sfu/tests/conversations benches/shapes.py benches/turn.py
 FUZZ_SECONDS ?= 60
 
-.PHONY: run test check bench guard bench-turn load fuzz generate
+.PHONY: run test check bench guard bench-turn bench-load load fuzz generate
 .PHONY: setup-run setup-test check-rust check-ui check-tests check-generated test-rust test-ui test-sdk test-browser
 .PHONY: test-conformance compatibility
 
@@ -37,6 +38,10 @@ guard:
 
 load:
 	cargo run --release --package banter-bench-load -- $(ARGS)
+
+bench-load: setup-test
+	cargo build --release --bin banter --bin banter-load
+	BANTER_PROGRAM=target/release/banter .venv/bin/python benches/shapes.py $(ARGS)
 
 bench-turn: setup-test
 	cargo build --release --bin banter

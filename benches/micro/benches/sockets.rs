@@ -18,7 +18,7 @@ const BUDGET: f64 = 1.2;
 
 fn main() -> Result<()> {
     println!("{:>9} {:>8} {:>10} {:>12} {:>6}", "listeners", "at once", "worker µs", "sendmmsg µs", "ratio");
-    for (listeners, at_once) in [(10, 1), (10, 4), (50, 1), (50, 4)] {
+    for (listeners, at_once) in [(10, 1), (10, 4), (50, 1), (50, 4), (100, 1)] {
         let mut stage = Stage::set(Layout::PortsOfTheirOwn, 1, listeners, at_once)?;
         // In turn and more than once, so that what else the machine does falls on both.
         let (mut worker, mut bare) = (Duration::ZERO, Duration::ZERO);

@@ -46,7 +46,11 @@ fn tiles(runs: &[Report]) -> String {
     let Some(run) = runs.first() else { return String::new() };
     let millis = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.2} ms"));
     let mut tiles = vec![
-        ("Lost", format!("{:.3} %", run.lost * 100.0), format!("of {} packets", run.packets_expected)),
+        (
+            "Missing in streams",
+            format!("{:.3} %", run.missing * 100.0),
+            format!("{} of {} came", run.packets_out, run.packets_expected),
+        ),
         ("Added delay, p50", millis(run.latency.p50), format!("p99 {}", millis(run.latency.p99))),
         ("Connected after, p50", millis(run.joins.connected.p50), format!("{} bots", run.bots)),
     ];

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
 use banter_bench_micro::burst::own_cpu_time;
-use banter_bench_micro::{Peer, Section, join_spec, track_spec};
+use banter_bench_micro::{Peer, Section, core_config, join_spec, track_spec};
 use banter_sfu::transport::Identity;
-use banter_sfu::{Config, LoudestSpeakers, ParticipantKey, RoomKey, Sfu};
+use banter_sfu::{LoudestSpeakers, ParticipantKey, RoomKey, Sfu};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -57,15 +57,7 @@ impl Start {
     fn new() -> Result<Self> {
         let identity = Identity::generate()?;
         let now = Instant::now();
-        let config = Config {
-            worker: 0,
-            external: Vec::new(),
-            addresses: vec![SERVER.ip()],
-            port: SERVER.port(),
-            shares_port: false,
-            tcp_ports: Vec::new(),
-            loudest: LoudestSpeakers::OFF,
-        };
+        let config = core_config(SERVER, LoudestSpeakers::OFF);
         let mut sfu = Sfu::new(config, identity.clone(), StdRng::seed_from_u64(2), now, SystemTime::now());
         sfu.open_room(ROOM);
         Ok(Self { sfu, identity, rng: StdRng::seed_from_u64(1), now, joined: 0, spent: Duration::ZERO })

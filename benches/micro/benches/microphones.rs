@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let loudest = LoudestSpeakers { places: 6, above: 30 };
     for people in [100, 300, 1000] {
         for (name, rule) in [("off", LoudestSpeakers::OFF), ("on", loudest)] {
-            let mut assembly = Assembly::of(people, |config| config.loudest = rule)?;
+            let mut assembly = Assembly::of(people, rule)?;
             // Those who talk have got their places.
             for _ in 0..ROUNDS {
                 let mut packets = assembly.packets(TALKING);

@@ -9,11 +9,11 @@ use banter_sfu::net::{Event, TrackSpec};
 use banter_sfu::rtp::ExtSeq;
 use banter_sfu::rtp::srtp::{Outbound, SrtpKeys};
 use banter_sfu::transport::Identity;
-use banter_sfu::{Config, Counters, LoudestSpeakers, ParticipantKey, RoomKey, Sfu, TrackKey};
+use banter_sfu::{Counters, LoudestSpeakers, ParticipantKey, RoomKey, Sfu, TrackKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::hall::{join_spec, track_spec};
+use crate::hall::{core_config, join_spec, track_spec};
 use crate::peer::{Peer, Section, opus_packet_of_level};
 
 const ROOM: RoomKey = RoomKey(1);
@@ -36,20 +36,11 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// `configure` says what the unit is to do about large rooms.
-    pub fn of(people: usize, configure: impl FnOnce(&mut Config)) -> Result<Self> {
+    /// `loudest` says who is heard in large rooms.
+    pub fn of(people: usize, loudest: LoudestSpeakers) -> Result<Self> {
         let identity = Identity::generate()?;
         let now = Instant::now();
-        let mut config = Config {
-            worker: 0,
-            external: Vec::new(),
-            addresses: vec![SERVER.ip()],
-            port: SERVER.port(),
-            shares_port: false,
-            tcp_ports: Vec::new(),
-            loudest: LoudestSpeakers::OFF,
-        };
-        configure(&mut config);
+        let config = core_config(SERVER, loudest);
         let mut rng = StdRng::seed_from_u64(1);
         let mut sfu = Sfu::new(config, identity.clone(), StdRng::seed_from_u64(2), now, SystemTime::now());
         sfu.open_room(ROOM);

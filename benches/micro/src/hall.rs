@@ -35,15 +35,7 @@ impl Hall {
     pub fn with_listeners(listeners: usize) -> Result<Self> {
         let identity = Identity::generate()?;
         let now = Instant::now();
-        let config = Config {
-            worker: 0,
-            external: Vec::new(),
-            addresses: vec![SERVER.ip()],
-            port: SERVER.port(),
-            shares_port: false,
-            tcp_ports: Vec::new(),
-            loudest: RULE,
-        };
+        let config = core_config(SERVER, RULE);
         let mut rng = StdRng::seed_from_u64(1);
         let mut sfu = Sfu::new(config, identity.clone(), StdRng::seed_from_u64(2), now, SystemTime::now());
         sfu.open_room(ROOM);
@@ -109,6 +101,19 @@ impl Hall {
         let copies = outbox.len();
         outbox.clear();
         copies
+    }
+}
+
+/// A unit of one worker that receives at `server`.
+pub fn core_config(server: SocketAddr, loudest: LoudestSpeakers) -> Config {
+    Config {
+        worker: 0,
+        external: Vec::new(),
+        addresses: vec![server.ip()],
+        port: server.port(),
+        shares_port: false,
+        tcp_ports: Vec::new(),
+        loudest,
     }
 }
 

@@ -7,5 +7,5 @@ mod peer;
 pub mod stage;
 
 pub use assembly::Assembly;
-pub use hall::{Hall, join_spec, track_spec};
+pub use hall::{Hall, core_config, join_spec, track_spec};
 pub use peer::{AUDIO_LEVEL_ID, OPUS, Peer, SPEAKER_SSRC, Section, opus_packet};

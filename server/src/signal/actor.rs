@@ -187,6 +187,8 @@ impl Actor {
 
     fn handle_message(&mut self, message: RoomMessage) {
         match message {
+            // Whoever has given up meanwhile must not take the place of their own next attempt.
+            RoomMessage::Join { reply, .. } if reply.is_closed() => {}
             RoomMessage::Join { intent, limit, socket, reply } => {
                 let result = self.room.handle_join(*intent, limit, now());
                 // Who no longer waits for the answer has dropped its end of the socket too.

@@ -156,6 +156,9 @@ async fn open(
         Ok(admission) => admission,
         Err(refusal) => return refusal.into_response(),
     };
+    // A network that was frozen delivers attempts at once that clients have long given up. Their connections have ended, which is
+    // noticed while this waits.
+    tokio::task::yield_now().await;
     match admission {
         Admission::Join(intent) => match rooms.join(*intent).await {
             Ok((session, queue)) => upgrade.on_upgrade(|socket| socket::run(socket, session, queue)),
